@@ -1,0 +1,77 @@
+"""Keeps the files of the chosen variant under their final names, and writes the first ``.env``."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from pathlib import Path
+
+ANSWERS: dict[str, str] = json.loads({{cookiecutter | jsonify | tojson}})  # noqa: F821 - filled in by cookiecutter
+
+# answer -> choice -> its files. A chosen file loses a ".<choice>" in its name; the files of
+# the other choices go, and so do folders that are left empty.
+VARIANTS: dict[str, dict[str, list[str]]] = {
+    "device": {
+        "cpu": ["Dockerfile.cpu"],
+        "gpu": ["Dockerfile.gpu"],
+    },
+    "stt_engine": {
+        "openai-whisper": ["app/ai/stt/openai_whisper.py", "tests/unit/ai/stt/test_openai_whisper.py"],
+        "faster-whisper": ["app/ai/stt/faster_whisper.py", "tests/unit/ai/stt/test_faster_whisper.py"],
+    },
+    "llm_engine": {
+        "transformers": ["app/ai/llm/transformers.py", "tests/unit/ai/llm/test_transformers.py"],
+        "openai-compatible": ["app/ai/llm/openai_compatible.py", "tests/unit/ai/llm/test_openai_compatible.py"],
+    },
+    "tts_engine": {
+        "supertonic": ["app/ai/tts/supertonic.py", "tests/unit/ai/tts/test_supertonic.py"],
+        "openai-compatible": ["app/ai/tts/openai_compatible.py", "tests/unit/ai/tts/test_openai_compatible.py"],
+        "espeak-ng": ["app/ai/tts/espeak_ng.py", "tests/unit/ai/tts/test_espeak_ng.py"],
+    },
+    "docs_language": {
+        "ko": ["README.ko.md", "CONTRIBUTING.ko.md", "AGENTS.ko.md"],
+        "en": ["README.en.md", "CONTRIBUTING.en.md", "AGENTS.en.md"],
+    },
+    "license": {
+        "MIT": ["LICENSE.MIT"],
+        "Apache-2.0": ["LICENSE.Apache-2.0"],
+        "Proprietary": ["LICENSE.Proprietary"],
+    },
+}
+
+
+def keep_chosen_variant(project: Path) -> None:
+    """Rename the files of each chosen variant and remove those of the others."""
+    for answer, choices in VARIANTS.items():
+        for choice, files in choices.items():
+            for name in files:
+                if choice == ANSWERS[answer]:
+                    (project / name).rename(project / name.replace(f".{choice}", ""))
+                else:
+                    (project / name).unlink()
+
+
+def write_env(project: Path) -> None:
+    """Write ``.env`` from ``.env.example``: mode 600, a random value for every ``change-me``."""
+    lines = (project / ".env.example").read_text(encoding="utf-8").splitlines()
+    text = "\n".join(line.replace("change-me", secrets.token_urlsafe(32)) for line in lines)
+    file = os.open(project / ".env", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(file, "w", encoding="utf-8", newline="\n") as env:
+        env.write(text + "\n")
+
+
+def main() -> None:
+    """Finish the project and say what was made, answer by answer."""
+    project = Path.cwd()
+    keep_chosen_variant(project)
+    write_env(project)
+    print(f"\nMade {project.name} with these answers:")
+    for name, value in ANSWERS.items():
+        if not name.startswith("_"):
+            print(f"  {name:16} {' '.join(str(value).split())}")
+    print(f"\nNext: cd {project.name} && make run")
+
+
+if __name__ == "__main__":
+    main()

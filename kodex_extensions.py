@@ -1,0 +1,76 @@
+"""What cookiecutter cannot do with answers by itself; loaded by ``_extensions``.
+
+* An unknown ``key=value`` on the command line is an error (cookiecutter ignores it).
+* Wrong answers are refused before a folder is created.
+* ``{{`` in an answer stays text (cookiecutter would evaluate it).
+* ``quoted`` writes any text as a string that TOML, YAML and Python all read.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+from jinja2 import Environment
+from jinja2.ext import Extension
+
+ROOT = Path(__file__).parent
+
+
+class Answers(Extension):
+    """Checks the answers and adds the filters ``checked``, ``one_line`` and ``quoted``."""
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        environment.filters.update(checked=checked, one_line=one_line, quoted=quoted)
+        refuse_unknown_answers()
+
+    def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:
+        """Keep Jinja marks in an answer as text.
+
+        Files have a name; the template's own nameless sources (derived answers, folder names,
+        hooks) all speak of ``cookiecutter``. What is left is what a person typed.
+        """
+        if name is not None or "cookiecutter" in source:
+            return source
+        return re.sub(r"\{[{%#]", lambda mark: "{{ '" + mark[0] + "' }}", source)
+
+
+def refuse_unknown_answers() -> None:
+    """Raise `click.UsageError` for a ``key=value`` argument that is no question of ours."""
+    context = click.get_current_context(silent=True)
+    given = context.params.get("extra_context") if context else None
+    known = [key for key in json.loads((ROOT / "cookiecutter.json").read_text("utf-8")) if key[0] != "_"]
+    for key in given if isinstance(given, dict) else ():
+        if key not in known:
+            raise click.UsageError(f"{key}: there is no such answer; the answers are {', '.join(known)}.")
+
+
+def checked(answers: dict[str, Any]) -> str:
+    """Raise `click.UsageError` naming every wrong answer, by the rules of the pre_gen hook."""
+    spec = importlib.util.spec_from_file_location("pre_gen", ROOT / "hooks" / "pre_gen_project.py")
+    assert spec and spec.loader
+    rules = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(rules)
+    if found := rules.problems(answers):
+        raise click.UsageError("\nError: ".join(found))
+    return "yes"
+
+
+def one_line(text: str) -> str:
+    """Return the text with every run of white space, line ends included, as one space."""
+    return " ".join(text.split())
+
+
+def quoted(text: str) -> str:
+    """Return the text in double quotes, valid as a TOML, a YAML and a Python string.
+
+    What is not printable (control characters, line separators, lone surrogates) is escaped
+    or, where no format can hold it, dropped.
+    """
+    body = json.dumps(text.encode("utf-8", "ignore").decode("utf-8"), ensure_ascii=False)
+    return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in body)

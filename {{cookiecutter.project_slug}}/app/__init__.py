@@ -1,0 +1,1 @@
+"""A voice and LLM service: speech in, an answer out, spoken if wanted."""

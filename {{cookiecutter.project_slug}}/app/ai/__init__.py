@@ -1,0 +1,1 @@
+"""Models and the queues in front of them."""

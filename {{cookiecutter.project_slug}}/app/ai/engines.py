@@ -1,0 +1,155 @@
+"""The service's engines: found by name, loaded in the background, each behind its queue.
+
+An engine is one file in ``app/ai/<task>``. It has ``EngineSettings`` (its own settings) and
+``load(settings, own)``, which returns one engine for each worker. To add an engine, add a file
+and name it in the settings.
+"""
+
+import asyncio
+import importlib
+import pkgutil
+import time
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, TypeVar
+
+from app.ai.llm.base import ChatModel
+from app.ai.stt.base import SpeechToText
+from app.ai.tts.base import TextToSpeech
+from app.ai.worker_pool import WorkerPool
+from app.core.config import Settings, SettingsError, SettingsSource, read_settings
+from app.core.errors import ErrorCode, ServiceError
+from app.core.logger import get_logger
+
+INTERFACE = "base"
+E = TypeVar("E")
+log = get_logger(__name__)
+
+
+class EngineNames(SettingsSource):
+    """The settings that say which engines there are."""
+
+    stt_engine: str = ""
+    llm_engine: str = ""
+    tts_engine: str = ""
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """Everything the settings say."""
+
+    settings: Settings
+    modules: dict[str, ModuleType]
+    """Engine module by task: ``stt``, ``llm``, ``tts``."""
+    own: dict[str, SettingsSource]
+    """The engine's own settings by task."""
+
+
+def read_configuration() -> Configuration:
+    """Read the settings of the service and of its engines.
+
+    Raises:
+        SettingsError: lists everything that is missing or impossible.
+    """
+    names: dict[str, str] = {
+        field.removesuffix("_engine"): name for field, name in EngineNames().model_dump().items()
+    }
+    modules = {task: find_engine(task, name) for task, name in names.items()}
+    classes = [Settings, EngineNames, *(module.EngineSettings for module in modules.values())]
+    settings, _, *own = read_settings(classes)
+    assert isinstance(settings, Settings)
+    return Configuration(settings, modules, dict(zip(modules, own, strict=True)))
+
+
+def find_engine(task: str, name: str) -> ModuleType:
+    """Return the module of an engine, by its name with hyphens.
+
+    Raises:
+        SettingsError: there is no such engine; the text names those that there are.
+    """
+    package = importlib.import_module(f"app.ai.{task}")
+    files = {module.name for module in pkgutil.iter_modules(package.__path__)} - {INTERFACE}
+    file = name.replace("-", "_")
+    if file not in files:
+        known = ", ".join(sorted(file.replace("_", "-") for file in files))
+        raise SettingsError(f"{task.upper()}_ENGINE: {name!r} is no engine here, but {known} is")
+    return importlib.import_module(f"app.ai.{task}.{file}")
+
+
+class Engines:
+    """The engines of a running service; a task without one yet answers NOT_READY."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self._configuration = configuration
+        self._pools: dict[str, WorkerPool[Any]] = {}
+        self.failure: str | None = None
+        """Why an engine could not be loaded, in one sentence."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether every engine is loaded."""
+        return self._pools.keys() == self._configuration.modules.keys()
+
+    @property
+    def stt(self) -> WorkerPool[SpeechToText]:
+        """Speech to text."""
+        return self._pool("stt")
+
+    @property
+    def llm(self) -> WorkerPool[ChatModel]:
+        """Language model."""
+        return self._pool("llm")
+
+    @property
+    def tts(self) -> WorkerPool[TextToSpeech]:
+        """Text to speech."""
+        return self._pool("tts")
+
+    def model_name(self, task: str) -> str:
+        """Return the name of a task's model. Raises NOT_READY while it is loading."""
+        name: str = self._pool(task).engine.model_name
+        return name
+
+    async def load(self) -> None:
+        """Load every engine, away from the event loop.
+
+        Raises:
+            EngineLoadError: names the engine and the reason, in one sentence.
+        """
+        settings = self._configuration.settings
+        for task, module in self._configuration.modules.items():
+            started = time.perf_counter()
+            name = module.__name__.rpartition(".")[2]
+            log.info("engine_loading", task=task, engine=name)
+            try:
+                engines = await asyncio.to_thread(
+                    module.load, settings, self._configuration.own[task]
+                )
+            except Exception as error:
+                failed = EngineLoadError(task, name, error)
+                self.failure = str(failed)
+                raise failed from error
+            size: int = getattr(settings, f"{task}_queue")
+            self._pools[task] = WorkerPool(task, engines, size)
+            seconds = round(time.perf_counter() - started, 2)
+            log.info("engine_loaded", task=task, engine=name, seconds=seconds)
+
+    async def close(self, seconds: float) -> None:
+        """Let running jobs end, within this time."""
+        for pool in self._pools.values():
+            await asyncio.to_thread(pool.close, seconds)
+        self._pools.clear()
+
+    def _pool(self, task: str) -> WorkerPool[Any]:
+        if task not in self._pools:
+            raise ServiceError(ErrorCode.NOT_READY, retry_after=5)
+        return self._pools[task]
+
+
+class EngineLoadError(Exception):
+    """An engine that cannot be loaded."""
+
+    def __init__(self, task: str, engine: str, cause: Exception) -> None:
+        lines = str(cause).strip().splitlines()
+        reason = lines[0] if lines else type(cause).__name__
+        super().__init__(f"The {task} engine {engine} cannot be loaded: {reason}")

@@ -1,0 +1,149 @@
+"""One bounded queue and persistent worker threads in front of the engines of one task.
+
+Models are neither fast enough for the event loop nor, all of them, safe in a pool of changing
+threads: here each worker has an engine of its own for as long as the service runs.
+"""
+
+import asyncio
+import queue
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from app.core.errors import ErrorCode, ServiceError
+
+E = TypeVar("E")
+T = TypeVar("T")
+Emit = Callable[[T], None]
+DEFAULT_JOB_SECONDS = 1.0
+SMOOTHING = 0.2
+
+
+class CancelledByCallerError(Exception):
+    """Raised inside a job, by ``emit``, when nobody waits for its result any more."""
+
+
+@dataclass
+class _Job(Generic[E]):
+    """A call that waits for a worker, and the loop that waits for the call."""
+
+    call: Callable[[E, Emit[Any]], Any]
+    loop: asyncio.AbstractEventLoop
+    events: asyncio.Queue[tuple[str, Any]] = field(default_factory=asyncio.Queue)
+    cancelled: threading.Event = field(default_factory=threading.Event)
+
+    def tell(self, kind: str, value: Any) -> None:
+        """Hand an event to the loop; a loop that is closed has nobody who could read it."""
+        if not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(self.events.put_nowait, (kind, value))
+
+    def emit(self, item: Any) -> None:
+        """Pass one item of a stream on.
+
+        Raises:
+            CancelledByCallerError: the reader has gone.
+        """
+        if self.cancelled.is_set():
+            raise CancelledByCallerError
+        self.tell("item", item)
+
+
+class WorkerPool(Generic[E]):
+    """Runs jobs on engines, in order of arrival.
+
+    Args:
+        task: name for threads, logs and messages, such as ``stt``.
+        engines: one for each worker thread.
+        queue_size: jobs that may wait; one more is refused.
+    """
+
+    def __init__(self, task: str, engines: Sequence[E], queue_size: int) -> None:
+        self.task = task
+        self.engine = engines[0]
+        self._jobs: queue.Queue[_Job[E] | None] = queue.Queue()
+        self._size = queue_size
+        self._idle = len(engines)
+        self._lock = threading.Lock()
+        self._job_seconds = DEFAULT_JOB_SECONDS
+        self._threads = [
+            threading.Thread(target=self._work, args=(engine,), name=f"{task}-{n}", daemon=True)
+            for n, engine in enumerate(engines)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    async def run(self, call: Callable[[E], T]) -> T:
+        """Return the call's result; the call runs in a worker thread with its engine.
+
+        Raises:
+            ServiceError: QUEUE_FULL, at once; or what the call raised.
+        """
+        job = self._submit(lambda engine, _emit: call(engine))
+        try:
+            _, value = await job.events.get()
+        finally:
+            job.cancelled.set()
+        if isinstance(value, BaseException):
+            raise value
+        result: T = value
+        return result
+
+    async def stream(self, call: Callable[[E, Emit[T]], None]) -> AsyncIterator[T]:
+        """Yield what the call emits. The call is stopped at its next item when the reader goes.
+
+        Raises:
+            ServiceError: QUEUE_FULL, at once; or what the call raised.
+        """
+        job = self._submit(call)
+        try:
+            while True:
+                kind, value = await job.events.get()
+                if kind == "item":
+                    yield value
+                elif isinstance(value, BaseException):
+                    raise value
+                else:
+                    return
+        finally:
+            job.cancelled.set()
+
+    def close(self, timeout: float) -> None:
+        """Let running jobs end, within ``timeout`` seconds; the threads end with them."""
+        deadline = time.monotonic() + timeout
+        for _ in self._threads:
+            self._jobs.put(None)
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+    def _submit(self, call: Callable[[E, Emit[Any]], Any]) -> _Job[E]:
+        job = _Job(call, asyncio.get_running_loop())
+        with self._lock:
+            waiting = self._jobs.qsize() - self._idle
+            if waiting >= self._size:
+                seconds = max(1, round(self._job_seconds * self._size / len(self._threads)))
+                raise ServiceError(ErrorCode.QUEUE_FULL, seconds=seconds, retry_after=seconds)
+            self._jobs.put(job)
+        return job
+
+    def _work(self, engine: E) -> None:
+        while (job := self._jobs.get()) is not None:
+            with self._lock:
+                self._idle -= 1
+            if not job.cancelled.is_set():
+                self._do(job, engine)
+            with self._lock:
+                self._idle += 1
+
+    def _do(self, job: _Job[E], engine: E) -> None:
+        started = time.perf_counter()
+        try:
+            outcome = job.call(engine, job.emit)
+        except CancelledByCallerError:
+            return
+        except BaseException as error:
+            outcome = error
+        job.tell("end", outcome)
+        seconds = time.perf_counter() - started
+        self._job_seconds += SMOOTHING * (seconds - self._job_seconds)

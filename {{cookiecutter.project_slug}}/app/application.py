@@ -1,0 +1,86 @@
+"""Puts the application together."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.staticfiles import StaticFiles
+
+from app.ai.engines import Configuration, EngineLoadError, Engines
+from app.core.config import Settings
+from app.core.exception_handlers import add_exception_handlers
+from app.core.logger import configure_logging, get_logger
+from app.core.middleware import RequestLog
+from app.repositories.audio_repository import AudioRepository
+from app.routers import chat_router, health_router, openai_router, page_router, voice_router
+from app.services.container import Services
+
+ROUTERS = (health_router, chat_router, voice_router, openai_router, page_router)
+SECONDS_PER_MINUTE = 60
+log = get_logger(__name__)
+
+
+def create_app(configuration: Configuration, on_load_failure: Callable[[], None]) -> FastAPI:
+    """Return the application; its engines load in the background once it runs.
+
+    Args:
+        configuration: everything the settings say.
+        on_load_failure: called when an engine cannot be loaded; the server should stop.
+    """
+    settings = configuration.settings
+    configure_logging(settings)
+    engines = Engines(configuration)
+    services = Services.build(settings, engines)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        tasks = [
+            asyncio.create_task(load(engines, on_load_failure)),
+            asyncio.create_task(clean_up(services.audio, settings)),
+        ]
+        yield
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await engines.close(settings.shutdown_seconds)
+
+    app = FastAPI(
+        title=settings.service_name,
+        lifespan=lifespan,
+        max_body_size=settings.upload_max_bytes,
+        telemetry={"tracing": False},
+    )
+    app.state.settings = settings
+    app.state.services = services
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=settings.cors_origins,
+        allow_methods=["GET", "POST"],
+        allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
+    )
+    app.add_middleware(RequestLog)
+    add_exception_handlers(app, settings)
+    for module in ROUTERS:
+        app.include_router(module.router)
+    app.mount("/static", StaticFiles(directory=settings.static_dir), name="static")
+    return app
+
+
+async def load(engines: Engines, on_failure: Callable[[], None]) -> None:
+    """Load the engines; a failure is logged in one line and stops the server."""
+    try:
+        await engines.load()
+    except EngineLoadError as error:
+        log.error("engine_load_failed", reason=str(error))  # noqa: TRY400 - the reason is enough
+        on_failure()
+
+
+async def clean_up(audio: AudioRepository, settings: Settings) -> None:
+    """Delete old spoken answers, now and then."""
+    while True:
+        deleted = await asyncio.to_thread(audio.delete_older_than, settings.tts_keep_hours)
+        if deleted:
+            log.info("tts_files_deleted", files=deleted)
+        await asyncio.sleep(settings.tts_cleanup_minutes * SECONDS_PER_MINUTE)

@@ -1,0 +1,58 @@
+"""Pure ASGI middleware: the request id and one log line for each request."""
+
+import re
+import time
+import uuid
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.core.logger import USER_KEY, get_logger
+
+REQUEST_ID_HEADER = "X-Request-ID"
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+QUIET_PATHS = frozenset({"/health", "/ready"})
+log = get_logger(__name__)
+
+
+class RequestLog:
+    """Gives each request an id, returns it in a header, and logs the request when it ends.
+
+    An id that the caller or a proxy sent is kept when it is short and plain.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        sent = Headers(scope=scope).get(REQUEST_ID_HEADER, "")
+        request_id = sent if REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        started = time.perf_counter()
+        status = 500
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)[REQUEST_ID_HEADER] = request_id
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        finally:
+            write = log.debug if scope["path"] in QUIET_PATHS else log.info
+            write(
+                "request",
+                path=scope["path"],
+                method=scope["method"],
+                status_code=status,
+                latency=round(time.perf_counter() - started, 4),
+                user_id=scope.get("state", {}).get(USER_KEY),
+            )

@@ -1,0 +1,1 @@
+"""Files and what else is kept."""

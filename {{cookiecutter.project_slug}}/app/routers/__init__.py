@@ -1,0 +1,1 @@
+"""HTTP: a request in, a service, a response out."""
