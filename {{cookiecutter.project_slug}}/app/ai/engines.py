@@ -122,9 +122,7 @@ class Engines:
             name = module.__name__.rpartition(".")[2]
             log.info("engine_loading", task=task, engine=name)
             try:
-                engines = await asyncio.to_thread(
-                    module.load, settings, self._configuration.own[task]
-                )
+                engines = await asyncio.to_thread(self._load, task)
             except Exception as error:
                 failed = EngineLoadError(task, name, error)
                 self.failure = str(failed)
@@ -139,6 +137,14 @@ class Engines:
         for pool in self._pools.values():
             await asyncio.to_thread(pool.close, seconds)
         self._pools.clear()
+
+    def _load(self, task: str) -> list[Any]:
+        configuration = self._configuration
+        load = configuration.modules[task].load
+        engines: list[Any] = load(configuration.settings, configuration.own[task])
+        for engine in {id(engine): engine for engine in engines}.values():
+            engine.warm_up()
+        return engines
 
     def _pool(self, task: str) -> WorkerPool[Any]:
         if task not in self._pools:

@@ -16,6 +16,7 @@ USER_KEY = "user_id"
 SECRET_NAME = re.compile(r"(?i)api_?key|authorization|cookie|password|secret|(^|_)token$")
 # uvicorn's own access log would repeat what RequestLog writes, without its fields.
 QUIET_LOGGERS = {
+    "faster_whisper": logging.WARNING,
     "uvicorn.access": logging.WARNING,
     "httpx": logging.WARNING,
     "httpx2": logging.WARNING,
@@ -42,6 +43,7 @@ def configure_logging(settings: Settings) -> None:
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
+        drop_colours,
         Masker(secrets),
     ]
     as_json = settings.log_format == "json"
@@ -74,6 +76,12 @@ def configure_logging(settings: Settings) -> None:
         logger.handlers, logger.propagate = [], True
     for name, level in QUIET_LOGGERS.items():
         logging.getLogger(name).setLevel(level)
+
+
+def drop_colours(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Leave out uvicorn's second form of each message, which is for terminals."""
+    event.pop("color_message", None)
+    return event
 
 
 class Masker:

@@ -56,22 +56,18 @@ class VoiceService:
             ServiceError: NO_SPEECH, AUDIO_*, QUEUE_FULL or NOT_READY. A language model that is
                 down gives the fallback sentence, a voice that is down the text alone.
         """
-        clock = _Clock()
+        clock = StepClock()
         transcript = await self._transcription.transcribe(upload, options)
         clock.lap("stt")
         if not transcript.text:
-            log.info("voice_request", error_code=ErrorCode.NO_SPEECH.name, **clock.seconds)
+            _log(clock.total(), ErrorCode.NO_SPEECH.name)
             raise ServiceError(ErrorCode.NO_SPEECH)
         answer = await self._chat.answer(transcript.text)
         clock.lap("llm")
         url, error_code = await self._speak(answer, slow=slow)
         clock.lap("tts")
         seconds = clock.total()
-        log.info(
-            "voice_request",
-            error_code=error_code,
-            **{f"{step}_seconds": value for step, value in seconds.items()},
-        )
+        _log(seconds, error_code)
         return SpokenAnswer(transcript.text, answer, url, seconds)
 
     async def _speak(self, answer: str, *, slow: bool) -> tuple[str | None, str | None]:
@@ -87,19 +83,24 @@ class VoiceService:
             return None, code.name
 
 
-class _Clock:
-    """Seconds by step."""
+def _log(seconds: dict[str, float], error_code: str | None) -> None:
+    fields = {f"{step}_seconds": value for step, value in seconds.items()}
+    log.info("voice_request", error_code=error_code, **fields)
+
+
+class StepClock:
+    """Measures the seconds of each step."""
 
     def __init__(self) -> None:
         self._started = self._last = time.perf_counter()
-        self.seconds: dict[str, float] = {}
+        self._seconds: dict[str, float] = {}
 
     def lap(self, step: str) -> None:
         """End a step."""
         now = time.perf_counter()
-        self.seconds[step] = round(now - self._last, 3)
+        self._seconds[step] = round(now - self._last, 3)
         self._last = now
 
     def total(self) -> dict[str, float]:
         """Return every step and their ``total``."""
-        return {**self.seconds, "total": round(self._last - self._started, 3)}
+        return {**self._seconds, "total": round(self._last - self._started, 3)}

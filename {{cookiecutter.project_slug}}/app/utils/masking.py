@@ -11,10 +11,10 @@ PERSONAL_NUMBERS = (
     re.compile(r"(?<!\d)(?:\+82[-\s]?|0)(?:1[016-9]|2|[3-6]\d)[-.\s]?\d{3,4}[-.\s]?\d{4}(?!\d)"),
 )
 CREDENTIALS = (
-    re.compile(r"(?i)(?<=bearer )\S+"),
-    re.compile(r"\bsk-[A-Za-z0-9_-]{8,}"),
-    re.compile(r"(?i)(?<=[?&](?:key|token)=)[^&\s]+"),
-    re.compile(r"(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"),
+    re.compile(r"(?i)(bearer )\S+"),
+    re.compile(r"()\bsk-[A-Za-z0-9_-]{8,}"),
+    re.compile(r"(?i)([?&](?:key|token)=)[^&\s]+"),
+    re.compile(r"(://)[^/\s:@]+:[^/\s@]+(?=@)"),
 )
 
 
@@ -23,6 +23,8 @@ def mask(text: str, secrets: Iterable[str] = ()) -> str:
     for secret in secrets:
         if secret:
             text = text.replace(secret, MASK)
-    for pattern in (*PERSONAL_NUMBERS, *CREDENTIALS):
+    for pattern in PERSONAL_NUMBERS:
         text = pattern.sub(MASK, text)
+    for pattern in CREDENTIALS:
+        text = pattern.sub(rf"\1{MASK}", text)
     return text

@@ -50,6 +50,10 @@ class ChatModel(Protocol):
         """Name for the list of models."""
         ...
 
+    def warm_up(self) -> None:
+        """Do a first, small piece of work, so that no caller waits for what is done once."""
+        ...
+
     def chat(self, messages: Sequence[ChatMessage], options: ChatOptions, emit: Emit) -> ChatEnd:
         """Write an answer.
 

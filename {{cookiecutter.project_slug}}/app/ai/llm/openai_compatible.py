@@ -37,6 +37,9 @@ class OpenAICompatibleChat:
             max_retries=1,
         )
 
+    def warm_up(self) -> None:
+        """Leave the server alone: it may be paid for by the token."""
+
     def chat(self, messages: Sequence[ChatMessage], options: ChatOptions, emit: Emit) -> ChatEnd:
         """Write an answer. See `ChatModel`."""
         reason: Literal["stop", "length"] = "stop"

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, TextStreamer
+from transformers.utils import logging
 
 from app.ai.llm.base import ChatEnd, ChatMessage, ChatOptions, Emit
 from app.core.config import Settings, SettingsSource
@@ -38,6 +39,11 @@ class TransformersChat:
         self._tokenizer = tokenizer
         self._context = settings.llm_context_tokens
         self._threads = own.llm_threads
+
+    def warm_up(self) -> None:
+        """Write one token."""
+        options = ChatOptions(max_tokens=1, temperature=0)
+        self.chat([ChatMessage("user", "Hello")], options, lambda _text: None)
 
     def chat(self, messages: Sequence[ChatMessage], options: ChatOptions, emit: Emit) -> ChatEnd:
         """Write an answer. See `ChatModel`."""
@@ -126,6 +132,7 @@ def load(settings: Settings, own: EngineSettings) -> list[TransformersChat]:
         if Path(name).is_dir()
         else {"revision": own.llm_revision, "cache_dir": settings.models_dir}
     )
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     tokenizer = AutoTokenizer.from_pretrained(name, **source)
     model: Any = AutoModelForCausalLM.from_pretrained(name, dtype=own.llm_dtype, **source)
     model = model.to(settings.device).eval()

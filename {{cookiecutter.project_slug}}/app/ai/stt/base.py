@@ -68,6 +68,10 @@ class SpeechToText(Protocol):
         """Name for the list of models."""
         ...
 
+    def warm_up(self) -> None:
+        """Do a first, small piece of work, so that no caller waits for what is done once."""
+        ...
+
     def transcribe(self, samples: Samples, options: TranscribeOptions) -> Transcript:
         """Transcribe a whole recording, however long.
 

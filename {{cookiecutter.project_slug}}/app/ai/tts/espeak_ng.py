@@ -31,6 +31,9 @@ class EspeakNg:
     def __init__(self, voices: tuple[str, ...]) -> None:
         self.voices = (AUTO, *voices)
 
+    def warm_up(self) -> None:
+        """Do nothing: each text has a process of its own."""
+
     def speak(self, text: str, options: SpeechOptions) -> Waveform:
         """Speak a text; the voice ``auto`` follows the text's language. See `TextToSpeech`."""
         voice = options.voice

@@ -43,6 +43,9 @@ class OpenAICompatibleSpeech:
             max_retries=1,
         )
 
+    def warm_up(self) -> None:
+        """Leave the server alone: it may be paid for by the character."""
+
     def speak(self, text: str, options: SpeechOptions) -> Waveform:
         """Speak a text. See `TextToSpeech`."""
         try:

@@ -37,6 +37,10 @@ class Supertonic:
         self._steps = own.tts_steps
         self._style = lru_cache(maxsize=32)(self._read_style)
 
+    def warm_up(self) -> None:
+        """Speak a word."""
+        self.speak("Hello", SpeechOptions(self.voices[0], language="en"))
+
     def speak(self, text: str, options: SpeechOptions) -> Waveform:
         """Speak a text. See `TextToSpeech`."""
         language = options.language if options.language in AVAILABLE_LANGUAGES else UNKNOWN_LANGUAGE
