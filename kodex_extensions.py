@@ -29,7 +29,7 @@ class Answers(Extension):
         environment.filters.update(checked=checked, one_line=one_line, quoted=quoted)
         refuse_unknown_answers()
 
-    def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:
+    def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:  # noqa: ARG002
         """Keep Jinja marks in an answer as text.
 
         Files have a name; the template's own nameless sources (derived answers, folder names,
@@ -44,16 +44,19 @@ def refuse_unknown_answers() -> None:
     """Raise `click.UsageError` for a ``key=value`` argument that is no question of ours."""
     context = click.get_current_context(silent=True)
     given = context.params.get("extra_context") if context else None
-    known = [key for key in json.loads((ROOT / "cookiecutter.json").read_text("utf-8")) if key[0] != "_"]
+    questions = json.loads((ROOT / "cookiecutter.json").read_text("utf-8"))
+    known = [key for key in questions if not key.startswith("_")]
     for key in given if isinstance(given, dict) else ():
         if key not in known:
-            raise click.UsageError(f"{key}: there is no such answer; the answers are {', '.join(known)}.")
+            names = ", ".join(known)
+            raise click.UsageError(f"{key}: there is no such answer; the answers are {names}.")
 
 
 def checked(answers: dict[str, Any]) -> str:
     """Raise `click.UsageError` naming every wrong answer, by the rules of the pre_gen hook."""
     spec = importlib.util.spec_from_file_location("pre_gen", ROOT / "hooks" / "pre_gen_project.py")
-    assert spec and spec.loader
+    assert spec is not None
+    assert spec.loader is not None
     rules = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(rules)
     if found := rules.problems(answers):

@@ -10,25 +10,14 @@ from pathlib import Path
 ANSWERS: dict[str, str] = json.loads({{cookiecutter | jsonify | tojson}})  # noqa: F821 - filled in by cookiecutter
 
 # answer -> choice -> its files. A chosen file loses a ".<choice>" in its name; the files of
-# the other choices go, and so do folders that are left empty.
+# the other choices go.
+ENGINES = {"stt_engine": "stt", "llm_engine": "llm", "tts_engine": "tts"}
+ENGINE_FILES = ("app/ai/{task}/{module}.py", "tests/unit/ai/{task}/test_{module}.py")
 VARIANTS: dict[str, dict[str, list[str]]] = {
-    "device": {
-        "cpu": ["Dockerfile.cpu"],
-        "gpu": ["Dockerfile.gpu"],
-    },
-    "stt_engine": {
-        "openai-whisper": ["app/ai/stt/openai_whisper.py", "tests/unit/ai/stt/test_openai_whisper.py"],
-        "faster-whisper": ["app/ai/stt/faster_whisper.py", "tests/unit/ai/stt/test_faster_whisper.py"],
-    },
-    "llm_engine": {
-        "transformers": ["app/ai/llm/transformers.py", "tests/unit/ai/llm/test_transformers.py"],
-        "openai-compatible": ["app/ai/llm/openai_compatible.py", "tests/unit/ai/llm/test_openai_compatible.py"],
-    },
-    "tts_engine": {
-        "supertonic": ["app/ai/tts/supertonic.py", "tests/unit/ai/tts/test_supertonic.py"],
-        "openai-compatible": ["app/ai/tts/openai_compatible.py", "tests/unit/ai/tts/test_openai_compatible.py"],
-        "espeak-ng": ["app/ai/tts/espeak_ng.py", "tests/unit/ai/tts/test_espeak_ng.py"],
-    },
+    "device": {"cpu": ["Dockerfile.cpu"], "gpu": ["Dockerfile.gpu"]},
+    "stt_engine": {"openai-whisper": [], "faster-whisper": []},
+    "llm_engine": {"transformers": [], "openai-compatible": []},
+    "tts_engine": {"supertonic": [], "openai-compatible": [], "espeak-ng": []},
     "docs_language": {
         "ko": ["README.ko.md", "CONTRIBUTING.ko.md", "AGENTS.ko.md"],
         "en": ["README.en.md", "CONTRIBUTING.en.md", "AGENTS.en.md"],
@@ -39,6 +28,9 @@ VARIANTS: dict[str, dict[str, list[str]]] = {
         "Proprietary": ["LICENSE.Proprietary"],
     },
 }
+for answer, task in ENGINES.items():
+    for engine, files in VARIANTS[answer].items():
+        files += [f.format(task=task, module=engine.replace("-", "_")) for f in ENGINE_FILES]
 
 
 def keep_chosen_variant(project: Path) -> None:

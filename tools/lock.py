@@ -28,7 +28,9 @@ ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "templates" / "requirements"
 HEADER = "# Locked by `make lock`; do not edit.\n"
 TORCH_LAYER = re.compile(r"(torch|triton|cuda-[a-z]+|nvidia-.+-cu12)==")
-CHOICES: dict[str, tuple[str, ...]] = runpy.run_path(str(ROOT / "hooks/pre_gen_project.py"))["CHOICES"]
+CHOICES: dict[str, tuple[str, ...]] = runpy.run_path(str(ROOT / "hooks/pre_gen_project.py"))[
+    "CHOICES"
+]
 ENGINES = ("stt_engine", "llm_engine", "tts_engine")
 
 
@@ -84,7 +86,9 @@ def compiled(project: Path, *arguments: str) -> str:
     options = "--quiet --universal --fork-strategy=fewest --python-version=3.11"
     output = "--generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links"
     command = ["uv", "pip", "compile", *options.split(), *output.split(), *arguments]
-    return subprocess.run(command, cwd=project, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return subprocess.run(
+        command, cwd=project, check=True, stdout=subprocess.PIPE, text=True
+    ).stdout
 
 
 def torch_source() -> list[str]:

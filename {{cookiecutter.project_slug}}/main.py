@@ -33,6 +33,10 @@ app = create_app(configuration, stop_server)
 def main() -> int:
     """Serve until SIGTERM; running requests get their time to end. Return the exit status."""
     settings = configuration.settings
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # uvicorn stops well at a signal, then raises it again for the handler that it found:
+        # this one, so that a service that was asked to stop exits with 0.
+        signal.signal(number, lambda *_: None)
     server = uvicorn.Server(
         uvicorn.Config(
             app,

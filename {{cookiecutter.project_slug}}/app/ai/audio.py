@@ -110,7 +110,7 @@ async def decode(file: Path, head: bytes, limits: DecodeLimits) -> Waveform:
     status, sound, log = await _run(command, b"", most_bytes, limits.wall_seconds)
     if VIDEO_STREAM.search(log):
         raise ServiceError(ErrorCode.AUDIO_HAS_VIDEO)
-    samples = np.frombuffer(sound[: len(sound) // BYTES_PER_SAMPLE * BYTES_PER_SAMPLE], np.float32)
+    samples = np.frombuffer(bytearray(sound), "<f4", len(sound) // BYTES_PER_SAMPLE)
     if len(samples) > limits.audio_seconds * SAMPLE_RATE:
         raise ServiceError(ErrorCode.AUDIO_TOO_LONG, limit=limits.audio_seconds)
     if status != 0 or len(samples) == 0 or not np.isfinite(samples).all():
