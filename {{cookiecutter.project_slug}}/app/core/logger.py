@@ -16,7 +16,6 @@ USER_KEY = "user_id"
 SECRET_NAME = re.compile(r"(?i)api_?key|authorization|cookie|password|secret|(^|_)token$")
 # uvicorn's own access log would repeat what RequestLog writes, without its fields.
 QUIET_LOGGERS = {
-    "faster_whisper": logging.WARNING,
     "uvicorn.access": logging.WARNING,
     "httpx": logging.WARNING,
     "httpx2": logging.WARNING,

@@ -1,5 +1,6 @@
 """Whisper on CTranslate2: int8 on the CPU, half precision on CUDA."""
 
+import logging
 from pathlib import Path
 from typing import Any, Literal
 
@@ -60,6 +61,7 @@ class FasterWhisper:
 
 def load(settings: Settings, own: EngineSettings) -> list[FasterWhisper]:
     """Load a folder of weights or a size by name; one model serves every worker."""
+    logging.getLogger("faster_whisper").setLevel(logging.WARNING)  # two lines for each recording
     compute_type = own.stt_compute_type
     model = WhisperModel(
         settings.stt_model,

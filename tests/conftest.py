@@ -1,0 +1,56 @@
+"""What every level of tests uses: rendered projects."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import runpy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+CHOICES: dict[str, tuple[str, ...]] = runpy.run_path(str(ROOT / "hooks/pre_gen_project.py"))[
+    "CHOICES"
+]
+ENGINES = ("stt_engine", "llm_engine", "tts_engine")
+
+Answers = dict[str, str]
+Render = Callable[[Answers], Path]
+
+
+def product_of(*names: str) -> list[Answers]:
+    """Return every combination of the named answers' choices."""
+    combinations = itertools.product(*(CHOICES[name] for name in names))
+    return [dict(zip(names, choices, strict=True)) for choices in combinations]
+
+
+def name_of(answers: Answers) -> str:
+    """Return a readable test id."""
+    return "-".join(answers.values())
+
+
+@pytest.fixture(scope="session")
+def render(cookies_session: Any) -> Render:
+    """Return a function that renders a project, once for each set of answers."""
+    projects: dict[tuple[tuple[str, str], ...], Path] = {}
+
+    def rendered(answers: Answers) -> Path:
+        key = tuple(sorted(answers.items()))
+        if key not in projects:
+            result = cookies_session.bake(extra_context=answers)
+            assert result.exception is None, result.exception
+            projects[key] = result.project_path
+        return projects[key]
+
+    return rendered
+
+
+@pytest.fixture(autouse=True)
+def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep a developer's own settings out of the services under test."""
+    for name in os.environ:
+        if name.startswith(("STT_", "LLM_", "TTS_", "API_KEYS", "SPOKEN_", "MESSAGE_")):
+            monkeypatch.delenv(name)
