@@ -44,6 +44,12 @@ def keep_chosen_variant(project: Path) -> None:
                     (project / name).unlink()
 
 
+def drop_torch(project: Path) -> None:
+    """Remove torch's own lock where no chosen engine needs torch."""
+    if not ANSWERS["__torch"]:
+        (project / "requirements-torch.txt").unlink()
+
+
 def write_env(project: Path) -> None:
     """Write ``.env`` from ``.env.example``: mode 600, a random value for every ``change-me``."""
     lines = (project / ".env.example").read_text(encoding="utf-8").splitlines()
@@ -57,6 +63,7 @@ def main() -> None:
     """Finish the project and say what was made, answer by answer."""
     project = Path.cwd()
     keep_chosen_variant(project)
+    drop_torch(project)
     write_env(project)
     print(f"\nMade {project.name} with these answers:")
     for name, value in ANSWERS.items():

@@ -11,10 +11,13 @@ from typing import Any
 
 import pytest
 
+from tools.environments import environment
+
 ROOT = Path(__file__).resolve().parent.parent
 CHOICES: dict[str, tuple[str, ...]] = runpy.run_path(str(ROOT / "hooks/pre_gen_project.py"))[
     "CHOICES"
 ]
+LOCKS = ROOT / "templates" / "requirements"
 ENGINES = ("stt_engine", "llm_engine", "tts_engine")
 
 Answers = dict[str, str]
@@ -46,6 +49,13 @@ def render(cookies_session: Any) -> Render:
         return projects[key]
 
     return rendered
+
+
+@pytest.fixture(scope="session")
+def every_engine() -> Path:
+    """Return the Python of an environment with every engine: the locks agree on versions."""
+    files = [LOCKS / f"{name}.txt" for name in ("torch-cpu", "dev-supertonic")]
+    return environment([*files, *sorted(LOCKS.glob("cpu-*.txt"))])
 
 
 @pytest.fixture(autouse=True)

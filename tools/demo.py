@@ -63,7 +63,8 @@ def demonstrate(source: str) -> None:
         "LLM_MODEL": str(weights / "smollm2-135m-instruct"),
         "LLM_TEMPERATURE": "0",
     }
-    settings |= {"TTS_VOICE": "en"} if source == "packages" else {"HF_HUB_OFFLINE": "0"}
+    if source == "official":
+        settings["HF_HUB_OFFLINE"] = "0"  # the voices come with the first start
     with running(project, python, settings, project.parent / "service.log") as service:
         say(started, f"ready at {service.url}; asking {QUESTION.relative_to(ROOT)}")
         reply = httpx2.post(

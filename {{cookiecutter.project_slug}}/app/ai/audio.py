@@ -1,7 +1,9 @@
 """Decoding and encoding of audio by an ffmpeg process, within limits."""
 
 import asyncio
+import io
 import re
+import wave
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +36,6 @@ ENCODERS: dict[AudioFormat, tuple[str, ...]] = {
     "opus": ("-c:a", "libopus", "-ar", "48000", "-f", "ogg"),
     "aac": ("-c:a", "aac", "-f", "adts"),
     "flac": ("-c:a", "flac", "-f", "flac"),
-    "wav": ("-c:a", "pcm_s16le", "-bitexact", "-f", "wav"),
     # OpenAI's raw form: 24 kHz, 16 bit, little endian, without a header.
     "pcm": ("-c:a", "pcm_s16le", "-ar", "24000", "-f", "s16le"),
 }
@@ -79,10 +80,14 @@ def demuxer_of(head: bytes) -> str | None:
         return "matroska"
     if head[4:8] == b"ftyp":
         return "mov"
-    # An MPEG audio frame: 11 set bits, then a version and a layer that are not "reserved".
-    is_frame = len(head) > 2 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0
-    if head[:3] == b"ID3" or (is_frame and head[1] & 0x18 != 0x08 and head[1] & 0x06):
-        return "aac" if is_frame and head[1] & 0xF6 == 0xF0 else "mp3"
+    if head[:3] == b"ID3":
+        return "mp3"
+    if len(head) > 2 and head[0] == 0xFF:
+        # ADTS: 12 set bits and layer 0. MPEG: 11, and neither version nor layer "reserved".
+        if head[1] & 0xF6 == 0xF0:
+            return "aac"
+        if head[1] & 0xE0 == 0xE0 and head[1] & 0x18 != 0x08 and head[1] & 0x06:
+            return "mp3"
     return None
 
 
@@ -121,9 +126,13 @@ async def decode(file: Path, head: bytes, limits: DecodeLimits) -> Waveform:
 async def encode(sound: Waveform, form: AudioFormat, wall_seconds: float) -> bytes:
     """Return the sound as a file of the given format.
 
+    A WAV file begins with its length, which ffmpeg cannot know while it writes to a pipe.
+
     Raises:
         ServiceError: ENGINE_FAILED, when ffmpeg fails.
     """
+    if form == "wav":
+        return to_wav(sound)
     command = [
         *("ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "error", "-threads", "1"),
         *("-f", "f32le", "-ar", str(sound.sample_rate), "-ac", "1", "-i", "pipe:0"),
@@ -136,6 +145,15 @@ async def encode(sound: Waveform, form: AudioFormat, wall_seconds: float) -> byt
             ErrorCode.ENGINE_FAILED, task="audio", detail=log[-200:].decode("utf-8", "replace")
         )
     return data
+
+
+def to_wav(sound: Waveform) -> bytes:
+    """Return the sound as a WAV file of 16 bits."""
+    data = io.BytesIO()
+    with wave.open(data, "wb") as file:
+        file.setparams((1, 2, sound.sample_rate, 0, "NONE", ""))
+        file.writeframes((np.clip(sound.samples, -1, 1) * 32767).astype("<i2").tobytes())
+    return data.getvalue()
 
 
 async def _run(

@@ -114,8 +114,6 @@ class Settings(SettingsSource):
     """Longest answer when the caller names no limit."""
     llm_max_tokens_limit: Annotated[int, Field(ge=1)] = 1024
     """Most tokens a caller may ask for."""
-    llm_context_tokens: Annotated[int, Field(ge=64)] = 4096
-    """Prompt and answer together; bounds the memory of one request."""
     llm_temperature: Annotated[float, Field(ge=0, le=2)] = 0.3
     """Sampling temperature when the caller names none; 0 is greedy."""
     system_prompt: str = "Answer in one to three short sentences that sound natural when spoken."

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import Field
 from transformers import AutoModelForCausalLM, AutoTokenizer, TextStreamer
 from transformers.utils import logging
 
@@ -16,6 +17,8 @@ from app.core.errors import ErrorCode, ServiceError
 class EngineSettings(SettingsSource):
     """Settings of this engine alone."""
 
+    llm_context_tokens: Annotated[int, Field(ge=64)] = 4096
+    """Prompt and answer together; bounds the memory of one request."""
     llm_dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Number format of the weights; ``auto`` is the one they are stored in."""
     llm_threads: int | None = None
@@ -37,7 +40,7 @@ class TransformersChat:
         self.model_name = Path(settings.llm_model).name
         self._model = model
         self._tokenizer = tokenizer
-        self._context = settings.llm_context_tokens
+        self._context = own.llm_context_tokens
         self._threads = own.llm_threads
 
     def warm_up(self) -> None:

@@ -54,8 +54,9 @@ def load(settings: Settings, own: EngineSettings) -> list[EspeakNg]:  # noqa: AR
     if shutil.which(PROGRAM) is None:
         raise FileNotFoundError(f"{PROGRAM} is not installed: apt-get install {PROGRAM}")
     lines = io.StringIO(_run("--voices").decode()).readlines()[1:]
-    voices = tuple(sorted({line.split()[1] for line in lines}))
-    return [EspeakNg(voices)] * settings.tts_workers
+    codes = {line.split()[1] for line in lines}  # en-gb; the program takes en as well
+    voices = codes | {code.partition("-")[0] for code in codes}
+    return [EspeakNg(tuple(sorted(voices)))] * settings.tts_workers
 
 
 def _run(*arguments: str, text: str = "") -> bytes:
