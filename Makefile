@@ -3,6 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+PROJECT := '{{cookiecutter.project_slug}}'
 # Rendered projects are trees of their own: no tool leaves its cache in the template's.
 export RUFF_CACHE_DIR := $(CURDIR)/.cache/ruff
 export PYTHONDONTWRITEBYTECODE := 1
@@ -36,6 +37,7 @@ test-fast: install lint ## Run what needs no models: render, lint, types (2 minu
 lint: install ## Check style and types of the template itself
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	cd $(PROJECT) && ../$(BIN)/ruff check app tests main.py && ../$(BIN)/ruff format --check app tests main.py
 	$(BIN)/mypy
 
 format: install ## Put the code into its form

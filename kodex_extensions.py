@@ -3,6 +3,7 @@
 * An unknown ``key=value`` on the command line is an error (cookiecutter ignores it).
 * Wrong answers are refused before a folder is created.
 * ``{{`` in an answer stays text (cookiecutter would evaluate it).
+* ``pairs`` hands the answers to the hooks.
 * ``quoted`` writes any text as a string that TOML, YAML and Python all read.
 """
 
@@ -26,7 +27,7 @@ class Answers(Extension):
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
-        environment.filters.update(checked=checked, one_line=one_line, quoted=quoted)
+        environment.filters.update(checked=checked, one_line=one_line, pairs=pairs, quoted=quoted)
         refuse_unknown_answers()
 
     def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:  # noqa: ARG002
@@ -62,6 +63,11 @@ def checked(answers: dict[str, Any]) -> str:
     if found := rules.problems(answers):
         raise click.UsageError("\nError: ".join(found))
     return "yes"
+
+
+def pairs(answers: dict[str, Any]) -> str:
+    """Return the answers as a Python list of pairs, for the hooks."""
+    return ascii([(name, value) for name, value in answers.items() if isinstance(value, str)])
 
 
 def one_line(text: str) -> str:

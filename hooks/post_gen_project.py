@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
-from pathlib import Path
 
-ANSWERS: dict[str, str] = json.loads({{cookiecutter | jsonify | tojson}})  # noqa: F821 - filled in by cookiecutter
+ANSWERS: dict[str, str] = dict({{cookiecutter | pairs}})  # type: ignore  # noqa: F821 - cookiecutter fills it in
 
 # answer -> choice -> its files. A chosen file loses a ".<choice>" in its name; the files of
 # the other choices go.
@@ -19,13 +17,8 @@ VARIANTS: dict[str, dict[str, list[str]]] = {
     "llm_engine": {"transformers": [], "openai-compatible": []},
     "tts_engine": {"supertonic": [], "openai-compatible": [], "espeak-ng": []},
     "docs_language": {
-        "ko": ["README.ko.md", "CONTRIBUTING.ko.md", "AGENTS.ko.md"],
-        "en": ["README.en.md", "CONTRIBUTING.en.md", "AGENTS.en.md"],
-    },
-    "license": {
-        "MIT": ["LICENSE.MIT"],
-        "Apache-2.0": ["LICENSE.Apache-2.0"],
-        "Proprietary": ["LICENSE.Proprietary"],
+        "ko": ["CONTRIBUTING.ko.md", "AGENTS.ko.md"],
+        "en": ["CONTRIBUTING.en.md", "AGENTS.en.md"],
     },
 }
 for answer, task in ENGINES.items():
@@ -33,43 +26,51 @@ for answer, task in ENGINES.items():
         files += [f.format(task=task, module=engine.replace("-", "_")) for f in ENGINE_FILES]
 
 
-def keep_chosen_variant(project: Path) -> None:
+def keep_chosen_variant() -> None:
     """Rename the files of each chosen variant and remove those of the others."""
     for answer, choices in VARIANTS.items():
-        for choice, files in choices.items():
-            for name in files:
+        for choice, names in choices.items():
+            for name in names:
                 if choice == ANSWERS[answer]:
-                    (project / name).rename(project / name.replace(f".{choice}", ""))
+                    os.rename(name, name.replace(f".{choice}", ""))
                 else:
-                    (project / name).unlink()
+                    os.remove(name)
 
 
-def drop_torch(project: Path) -> None:
-    """Remove torch's own lock where no chosen engine needs torch."""
-    if not ANSWERS["__torch"]:
-        (project / "requirements-torch.txt").unlink()
+def keep_locks() -> None:
+    """Keep the locks of the chosen engines; torch's own where one of them needs torch."""
+    tools = "-supertonic" if ANSWERS["tts_engine"] == "supertonic" else ""
+    engines = "-".join(ANSWERS[name] for name in ("device", *ENGINES))
+    os.rename(f"requirements/{engines}.txt", "requirements.txt")
+    os.rename(f"requirements/dev{tools}.txt", "requirements-dev.txt")
+    if ANSWERS["__torch"]:
+        os.rename(f"requirements/torch-{ANSWERS['device']}.txt", "requirements-torch.txt")
+    for name in os.listdir("requirements"):
+        os.remove(f"requirements/{name}")
+    os.rmdir("requirements")
 
 
-def write_env(project: Path) -> None:
+def write_env() -> None:
     """Write ``.env`` from ``.env.example``: mode 600, a random value for every ``change-me``."""
-    lines = (project / ".env.example").read_text(encoding="utf-8").splitlines()
-    text = "\n".join(line.replace("change-me", secrets.token_urlsafe(32)) for line in lines)
-    file = os.open(project / ".env", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(file, "w", encoding="utf-8", newline="\n") as env:
-        env.write(text + "\n")
+    file = os.open(".env", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with (
+        open(".env.example", encoding="utf-8") as example,
+        open(file, "w", encoding="utf-8") as env,
+    ):
+        for line in example:
+            env.write(line.replace("change-me", secrets.token_urlsafe(32)))
 
 
 def main() -> None:
     """Finish the project and say what was made, answer by answer."""
-    project = Path.cwd()
-    keep_chosen_variant(project)
-    drop_torch(project)
-    write_env(project)
-    print(f"\nMade {project.name} with these answers:")
+    keep_chosen_variant()
+    keep_locks()
+    write_env()
+    print(f"\nMade {ANSWERS['project_slug']} with these answers:")
     for name, value in ANSWERS.items():
         if not name.startswith("_"):
-            print(f"  {name:16} {' '.join(str(value).split())}")
-    print(f"\nNext: cd {project.name} && make run")
+            print(f"  {name:16} {' '.join(value.split())}")
+    print(f"\nNext: cd {ANSWERS['project_slug']} && make run")
 
 
 if __name__ == "__main__":

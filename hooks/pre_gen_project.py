@@ -6,7 +6,6 @@ question, before cookiecutter creates a folder named by an unchecked answer.
 
 from __future__ import annotations
 
-import json
 import keyword
 import re
 import sys
@@ -58,12 +57,12 @@ def problems(answers: dict[str, str]) -> list[str]:
 
 
 def _sentence(name: str, value: str, rule: str, example: str) -> str:
-    return f"{name}: {json.dumps(value, ensure_ascii=False)} {rule}, for example {name}={example}."
+    return f"{name}: {value!r} {rule}, for example {name}={example}."
 
 
 def main() -> int:
     """Check the answers of this run; 1 when one is wrong, and cookiecutter removes the folder."""
-    answers = json.loads({{cookiecutter | jsonify | tojson}})  # noqa: F821 - filled in by cookiecutter
+    answers = dict({{cookiecutter | pairs}})  # type: ignore  # noqa: F821 - cookiecutter fills it in
     found = problems(answers)
     for sentence in found:
         print(f"Error: {sentence}", file=sys.stderr)

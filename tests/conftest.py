@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CHOICES: dict[str, tuple[str, ...]] = runpy.run_path(str(ROOT / "hooks/pre_gen_project.py"))[
     "CHOICES"
 ]
-LOCKS = ROOT / "templates" / "requirements"
+LOCKS = ROOT / "{{cookiecutter.project_slug}}" / "requirements"
 ENGINES = ("stt_engine", "llm_engine", "tts_engine")
 
 Answers = dict[str, str]

@@ -1,6 +1,6 @@
 """Locks the requirements of every variant of the template, with hashes: ``make lock``.
 
-Writes ``templates/requirements``:
+Writes the project's ``requirements`` folder:
 
 * ``<device>-<stt>-<llm>-<tts>.txt``: what the service imports, but for the torch layer.
 * ``torch-<device>.txt``: torch and, on gpu, CUDA. Gigabytes that change only with torch.
@@ -22,10 +22,10 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from cookiecutter import generate, prompt, utils  # type: ignore[import-untyped]
+from cookiecutter import generate, prompt, utils
 
 ROOT = Path(__file__).resolve().parent.parent
-TARGET = ROOT / "templates" / "requirements"
+TARGET = ROOT / "{{cookiecutter.project_slug}}" / "requirements"
 HEADER = "# Locked by `make lock`; do not edit.\n"
 TORCH_LAYER = re.compile(r"(torch|triton|cuda-[a-z]+|nvidia-.+-cu12)==")
 CHOICES: dict[str, tuple[str, ...]] = runpy.run_path(str(ROOT / "hooks/pre_gen_project.py"))[

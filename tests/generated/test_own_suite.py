@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, Answers, Render, name_of, product_of
+from tests.conftest import LOCKS, Answers, Render, name_of, product_of
 from tools.environments import CACHE, environment, runtime_files
 
 pytestmark = pytest.mark.service
@@ -59,8 +59,7 @@ def test_types_are_right(engines: Answers, render: Render, every_engine: Path) -
 )
 def test_environment_has_no_cuda(name: str) -> None:
     # Given the environment of a CPU project
-    locks = ROOT / "templates" / "requirements"
-    python = environment([locks / "torch-cpu.txt", locks / f"{name}.txt"])
+    python = environment([LOCKS / "torch-cpu.txt", LOCKS / f"{name}.txt"])
     # When what is installed is listed
     folders = [folder.name for folder in python.parent.parent.glob("lib/python*/site-packages/*")]
     # Then nothing of it is for a GPU

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import LOCKS as FOLDER
 from tests.conftest import ROOT
 
-LOCKS = sorted((ROOT / "templates" / "requirements").glob("*.txt"))
+LOCKS = sorted(FOLDER.glob("*.txt"))
 CPU = [lock for lock in LOCKS if lock.stem.startswith(("cpu-", "torch-cpu"))]
 
 

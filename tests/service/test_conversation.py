@@ -45,7 +45,7 @@ def test_spoken_question_gets_the_right_answer(either: Service) -> None:
     assert word_error_rate("What is the capital of France?", turn["query"]) == 0
     assert "Paris" in turn["answer"]
     assert SPOKEN_NAME.fullmatch(turn["tts_url"])
-    assert turn["sources"] == []
+    assert not turn["sources"]
 
 
 def test_conversation_by_voice_alone(remote: Service, tmp_path: Path) -> None:

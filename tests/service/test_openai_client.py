@@ -104,7 +104,7 @@ def test_speed_changes_the_length(local: Service) -> None:
             speed=speed,
         )
         with wave.open(io.BytesIO(sound.content)) as file:
-            return file.getnframes() / file.getframerate()
+            return float(file.getnframes() / file.getframerate())
 
     # When it is spoken slowly and fast
     # Then the one takes longer

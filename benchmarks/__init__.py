@@ -1,0 +1,1 @@
+"""Measurements, each a ratio between two things done in turn in one run."""
