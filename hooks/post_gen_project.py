@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import secrets
 
 ANSWERS: dict[str, str] = dict({{cookiecutter | pairs}})  # type: ignore  # noqa: F821 - cookiecutter fills it in
 
+KEY_BYTES = 32
 # answer -> choice -> its files. A chosen file loses a ".<choice>" in its name; the files of
 # the other choices go.
 ENGINES = {"stt_engine": "stt", "llm_engine": "llm", "tts_engine": "tts"}
@@ -51,14 +51,18 @@ def keep_locks() -> None:
 
 
 def write_env() -> None:
-    """Write ``.env`` from ``.env.example``: mode 600, a random value for every ``change-me``."""
+    """Write ``.env`` from ``.env.example``: mode 600, a random value for every ``change-me``.
+
+    The values come from `os.urandom`, as those of `secrets` do, whose import takes longer than
+    this whole hook.
+    """
     file = os.open(".env", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with (
         open(".env.example", encoding="utf-8") as example,
         open(file, "w", encoding="utf-8") as env,
     ):
         for line in example:
-            env.write(line.replace("change-me", secrets.token_urlsafe(32)))
+            env.write(line.replace("change-me", os.urandom(KEY_BYTES).hex()))
 
 
 def main() -> None:
