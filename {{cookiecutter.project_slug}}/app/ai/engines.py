@@ -54,9 +54,14 @@ def read_configuration() -> Configuration:
     names: dict[str, str] = {
         field.removesuffix("_engine"): name for field, name in EngineNames().model_dump().items()
     }
-    modules = {task: find_engine(task, name) for task, name in names.items()}
+    modules, missing = {}, []
+    for task, name in names.items():
+        try:
+            modules[task] = find_engine(task, name)
+        except SettingsError as error:
+            missing.append(str(error))
     classes = [Settings, EngineNames, *(module.EngineSettings for module in modules.values())]
-    settings, _, *own = read_settings(classes)
+    settings, _, *own = read_settings(classes, missing)
     assert isinstance(settings, Settings)
     return Configuration(settings, modules, dict(zip(modules, own, strict=True)))
 
@@ -158,4 +163,7 @@ class EngineLoadError(Exception):
     def __init__(self, task: str, engine: str, cause: Exception) -> None:
         lines = str(cause).strip().splitlines()
         reason = lines[0] if lines else type(cause).__name__
-        super().__init__(f"The {task} engine {engine} cannot be loaded: {reason}")
+        super().__init__(
+            f"The {task} engine {engine} cannot be loaded: {reason}. Look at {task.upper()}_MODEL: "
+            "a name is fetched over the network, once; a path must be there."
+        )

@@ -193,8 +193,14 @@ def settings_file() -> Path:
     return Path(os.environ.get(SETTINGS_FILE_VARIABLE, SETTINGS_FILE))
 
 
-def read_settings(classes: Sequence[type[SettingsSource]]) -> list[SettingsSource]:
+def read_settings(
+    classes: Sequence[type[SettingsSource]], found: Sequence[str] = ()
+) -> list[SettingsSource]:
     """Read each settings class.
+
+    Args:
+        classes: in the order of the instances wanted.
+        found: problems that are known already, to be reported with the others.
 
     Returns:
         One instance for each class, in order.
@@ -204,7 +210,7 @@ def read_settings(classes: Sequence[type[SettingsSource]]) -> list[SettingsSourc
             impossible, and for every name in ``settings.toml`` that no class knows.
     """
     read: list[SettingsSource] = []
-    problems = unknown_names(classes)
+    problems = [*found, *unknown_names(classes)]
     for cls in classes:
         try:
             read.append(cls())
