@@ -80,7 +80,10 @@ async def load(engines: Engines, on_failure: Callable[[], None]) -> None:
 async def clean_up(audio: AudioRepository, settings: Settings) -> None:
     """Delete old spoken answers, now and then."""
     while True:
-        deleted = await asyncio.to_thread(audio.delete_older_than, settings.tts_keep_hours)
-        if deleted:
-            log.info("tts_files_deleted", files=deleted)
+        try:
+            deleted = await asyncio.to_thread(audio.delete_older_than, settings.tts_keep_hours)
+        except OSError as error:
+            log.warning("tts_cleanup_failed", reason=str(error))
+        else:
+            log.info("tts_cleanup", files=deleted)
         await asyncio.sleep(settings.tts_cleanup_minutes * SECONDS_PER_MINUTE)

@@ -174,7 +174,8 @@ async def _run(
         async with asyncio.timeout(wall_seconds):
             output = await _read(process.stdout, most_bytes, drain=False)
             if most_bytes is not None and len(output) >= most_bytes:
-                process.kill()
+                with suppress(ProcessLookupError):
+                    process.kill()
             return await process.wait(), output, await log
     except TimeoutError:
         return -1, b"", b"timed out"

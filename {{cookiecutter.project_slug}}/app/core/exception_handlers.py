@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from app.core.config import Settings
 from app.core.errors import ErrorCode, ServiceError
 from app.core.logger import get_logger
+from app.core.middleware import REQUEST_ID_HEADER
 from app.models.error_model import ErrorResponse, OpenAIError, OpenAIErrorResponse
 
 OPENAI_PREFIX = "/v1/"
@@ -49,7 +50,10 @@ def add_exception_handlers(app: FastAPI, settings: Settings) -> None:
 
     async def on_unexpected_error(request: Request, error: Exception) -> JSONResponse:
         log.error("unexpected_error", error_code=ErrorCode.INTERNAL.name, exc_info=error)
-        return to_response(request, ServiceError(ErrorCode.INTERNAL), settings.message_language)
+        response = to_response(request, ServiceError(ErrorCode.INTERNAL), settings.message_language)
+        # This answer is sent from outside RequestLog, which would add it.
+        response.headers[REQUEST_ID_HEADER] = request.state.request_id
+        return response
 
     app.add_exception_handler(ServiceError, on_service_error)
     app.add_exception_handler(RequestValidationError, on_invalid_request)

@@ -33,6 +33,7 @@ class RequestLog:
             return
         sent = Headers(scope=scope).get(REQUEST_ID_HEADER, "")
         request_id = sent if REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex
+        scope.setdefault("state", {})["request_id"] = request_id
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
         started = time.perf_counter()

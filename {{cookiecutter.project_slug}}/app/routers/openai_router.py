@@ -52,6 +52,8 @@ REFUSED = (
     "response_format",
     "audio",
     "logit_bias",
+    "frequency_penalty",
+    "presence_penalty",
 )
 HARMLESS = {
     "n": (None, 1),

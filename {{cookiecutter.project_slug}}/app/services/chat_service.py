@@ -48,7 +48,7 @@ class ChatService:
             max_tokens=min(max_tokens or settings.llm_max_tokens, settings.llm_max_tokens_limit),
             temperature=settings.llm_temperature if temperature is None else temperature,
             top_p=1.0 if top_p is None else top_p,
-            stop=stop,
+            stop=tuple(text for text in stop if text),
             seed=seed,
         )
 

@@ -61,7 +61,8 @@ def speakable(text: str) -> str:
     """Return the text as it should be read out: no Markdown, no emoji, no symbols' variants."""
     for pattern, replacement in MARKDOWN:
         text = pattern.sub(replacement, text)
-    kept = (" " if unicodedata.category(c) in SYMBOLS else c for c in text)
+    text = unicodedata.normalize("NFKC", text)  # ㎏ is read as kg, ℃ as °C
+    kept = (" " if unicodedata.category(c) in SYMBOLS and c != "°" else c for c in text)
     return normalise("".join(kept).replace(EMOJI_VARIANT, ""))
 
 

@@ -62,6 +62,9 @@ class FasterWhisper:
 def load(settings: Settings, own: EngineSettings) -> list[FasterWhisper]:
     """Load a folder of weights or a size by name; one model serves every worker."""
     logging.getLogger("faster_whisper").setLevel(logging.WARNING)  # two lines for each recording
+    name = settings.stt_model
+    if name.startswith((".", "/")) and not Path(name).is_dir():
+        raise FileNotFoundError(f"STT_MODEL names {name}, but there is no such folder")
     compute_type = own.stt_compute_type
     model = WhisperModel(
         settings.stt_model,

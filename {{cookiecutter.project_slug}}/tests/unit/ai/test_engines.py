@@ -79,6 +79,9 @@ async def test_a_load_failure_is_one_sentence(
     with pytest.raises(EngineLoadError) as failed:
         await engines.load()
     # Then one line says which and why, for the log and for /ready
-    assert str(failed.value) == f"The llm engine double_engine cannot be loaded: {reason}"
+    said = str(failed.value)
+    assert said.startswith(f"The llm engine double_engine cannot be loaded: {reason}. ")
+    assert "LLM_MODEL" in said
+    assert "\n" not in said
     assert engines.failure == str(failed.value)
     assert not engines.ready

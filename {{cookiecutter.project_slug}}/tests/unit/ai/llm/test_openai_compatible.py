@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from app.ai.llm.openai_compatible import OpenAICompatibleChat
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import StreamingResponse
 
 from app.ai.llm.base import ChatEnd, ChatMessage, ChatOptions
+from app.ai.llm.openai_compatible import OpenAICompatibleChat
 from app.core.errors import ErrorCode, ServiceError
 from tests.conftest import LoadEngines
 from tests.helpers import PATIENCE, serving

@@ -7,12 +7,12 @@ from pathlib import Path
 import ctranslate2
 import numpy as np
 import pytest
-from app.ai.stt.faster_whisper import SILENCE, FasterWhisper
 from faster_whisper.tokenizer import _LANGUAGE_CODES
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from app.ai.audio import SAMPLE_RATE
 from app.ai.stt.base import TranscribeOptions, Transcript
+from app.ai.stt.faster_whisper import SILENCE, FasterWhisper
 from tests.conftest import LoadEngines
 from tests.helpers import speech_samples
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from app.ai.tts.espeak_ng import EspeakNg
 
 from app.ai.tts.base import SpeechOptions
+from app.ai.tts.espeak_ng import EspeakNg
 from app.core.errors import ErrorCode, ServiceError
 from tests.conftest import LoadEngines
 

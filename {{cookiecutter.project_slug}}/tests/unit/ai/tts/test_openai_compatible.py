@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from app.ai.tts.openai_compatible import OpenAICompatibleSpeech
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import Response, StreamingResponse
 
 from app.ai.audio import Waveform
 from app.ai.tts.base import SpeechOptions
+from app.ai.tts.openai_compatible import OpenAICompatibleSpeech
 from app.core.errors import ErrorCode, ServiceError
 from tests.conftest import LoadEngines
 from tests.helpers import PATIENCE, serving, tone, wav
