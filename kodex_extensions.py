@@ -12,6 +12,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from jinja2 import Environment
 from jinja2.ext import Extension
 
 ROOT = Path(__file__).parent
+PROJECT_FOLDER = "{{cookiecutter.project_slug}}"
 
 
 class Answers(Extension):
@@ -33,12 +35,21 @@ class Answers(Extension):
     def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:  # noqa: ARG002
         """Keep Jinja marks in an answer as text.
 
-        Files have a name; the template's own nameless sources (derived answers, folder names,
-        hooks) all speak of ``cookiecutter``. What is left is what a person typed.
+        Files have a name. Of the sources without one, those that are the template's own
+        (derived answers, the project's folder, hooks) are known; the rest is what a person typed.
         """
-        if name is not None or "cookiecutter" in source:
+        if name is not None or source in own_sources():
             return source
         return re.sub(r"\{[{%#]", lambda mark: "{{ '" + mark[0] + "' }}", source)
+
+
+@cache
+def own_sources() -> frozenset[str]:
+    """Return the template's own texts that cookiecutter renders without a file name."""
+    answers = json.loads((ROOT / "cookiecutter.json").read_text("utf-8"))
+    hooks = (hook.read_text("utf-8") for hook in (ROOT / "hooks").glob("*.py"))
+    texts = (text for text in answers.values() if isinstance(text, str))
+    return frozenset([PROJECT_FOLDER, *hooks, *texts])
 
 
 def refuse_unknown_answers() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 ANSWERS: dict[str, str] = dict({{cookiecutter | pairs}})  # type: ignore  # noqa: F821 - cookiecutter fills it in
 
@@ -51,7 +52,7 @@ def keep_locks() -> None:
 
 
 def write_env() -> None:
-    """Write ``.env`` from ``.env.example``: mode 600, a random value for every ``change-me``.
+    """Write ``.env`` from ``.env.example``: mode 600, a random value for every ``:change-me``.
 
     The values come from `os.urandom`, as those of `secrets` do, whose import takes longer than
     this whole hook.
@@ -62,11 +63,12 @@ def write_env() -> None:
         open(file, "w", encoding="utf-8") as env,
     ):
         for line in example:
-            env.write(line.replace("change-me", os.urandom(KEY_BYTES).hex()))
+            env.write(line.replace(":change-me", f":{os.urandom(KEY_BYTES).hex()}"))
 
 
 def main() -> None:
     """Finish the project and say what was made, answer by answer."""
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     keep_chosen_variant()
     keep_locks()
     write_env()

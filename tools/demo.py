@@ -1,4 +1,4 @@
-"""``make demo``: renders the default project, starts it and asks it a spoken question.
+"""``make demo``: renders a project, starts it and asks it a spoken question.
 
 Everything is real: trained Whisper, a trained chat model, synthesised speech. The weights come
 as packages pinned by hash; ``DEMO_WEIGHTS=official`` takes them, and the default voices, from
@@ -38,6 +38,9 @@ def main() -> int:
         return 1
     try:
         demonstrate(source)
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return 130
     except (ServiceError, subprocess.CalledProcessError, httpx2.HTTPError) as error:
         print(f"The demo has failed: {error}", file=sys.stderr)
         return 1

@@ -66,8 +66,12 @@ def running(
         wait_until_ready(service, process)
         yield service
     except BaseException:
-        process.kill()
-        process.wait()
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        finally:
+            process.kill()
+            process.wait()
         raise
     process.send_signal(signal.SIGTERM)
     try:

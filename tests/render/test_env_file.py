@@ -28,6 +28,7 @@ def test_env_has_a_random_key_that_others_cannot_read(render: Render) -> None:
     first, second = keys(one)["API_KEYS"], keys(two)["API_KEYS"]
     # Then each has a long key of its own, and mode 600
     assert first != second
+    assert "change-me by a random value" not in first
     assert len(first.removeprefix("default:")) >= 32
     assert stat.S_IMODE((one / ".env").stat().st_mode) == 0o600
 

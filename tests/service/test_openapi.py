@@ -12,7 +12,7 @@ import httpx2
 from tools.service_process import Service
 
 
-def test_no_request_is_a_server_error(local: Service) -> None:
+def test_no_request_is_a_server_error(local: Service, tmp_path: Path) -> None:
     # Given the service's own description of itself
     described = httpx2.get(f"{local.url}/openapi.json").json()["paths"]
     operations = sum(len(methods) for methods in described.values())
@@ -24,6 +24,7 @@ def test_no_request_is_a_server_error(local: Service) -> None:
             *("--checks", "not_a_server_error", "--phases", "examples,coverage,fuzzing"),
             *("--max-examples", "20", "--seed", "1", "--suppress-health-check", "all"),
         ],
+        cwd=tmp_path,
         check=False,
         capture_output=True,
         text=True,

@@ -30,7 +30,7 @@ def create_app(configuration: Configuration, on_load_failure: Callable[[], None]
         on_load_failure: called when an engine cannot be loaded; the server should stop.
     """
     settings = configuration.settings
-    configure_logging(settings)
+    configure_logging(settings, configuration.own.values())
     engines = Engines(configuration)
     services = Services.build(settings, engines)
 

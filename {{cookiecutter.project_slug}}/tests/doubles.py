@@ -49,6 +49,8 @@ class Double:
 
 @dataclass
 class FakeSpeechToText(Double):
+    languages = frozenset({"en", "ko"})
+
     segments: tuple[Segment, ...] = HEARD
 
     def transcribe(self, samples: Samples, options: TranscribeOptions) -> Transcript:

@@ -115,10 +115,10 @@ async def decode(file: Path, head: bytes, limits: DecodeLimits) -> Waveform:
     status, sound, log = await _run(command, b"", most_bytes, limits.wall_seconds)
     if VIDEO_STREAM.search(log):
         raise ServiceError(ErrorCode.AUDIO_HAS_VIDEO)
-    samples = np.frombuffer(bytearray(sound), "<f4", len(sound) // BYTES_PER_SAMPLE)
+    samples, sane = await asyncio.to_thread(_samples, sound)
     if len(samples) > limits.audio_seconds * SAMPLE_RATE:
         raise ServiceError(ErrorCode.AUDIO_TOO_LONG, limit=limits.audio_seconds)
-    if status != 0 or len(samples) == 0 or not np.isfinite(samples).all():
+    if status != 0 or len(samples) == 0 or not sane:
         raise ServiceError(ErrorCode.AUDIO_UNREADABLE, formats=FORMATS)
     return Waveform(samples, SAMPLE_RATE)
 
@@ -132,7 +132,7 @@ async def encode(sound: Waveform, form: AudioFormat, wall_seconds: float) -> byt
         ServiceError: ENGINE_FAILED, when ffmpeg fails.
     """
     if form == "wav":
-        return to_wav(sound)
+        return await asyncio.to_thread(to_wav, sound)
     command = [
         *("ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "error", "-threads", "1"),
         *("-f", "f32le", "-ar", str(sound.sample_rate), "-ac", "1", "-i", "pipe:0"),
@@ -145,6 +145,12 @@ async def encode(sound: Waveform, form: AudioFormat, wall_seconds: float) -> byt
             ErrorCode.ENGINE_FAILED, task="audio", detail=log[-200:].decode("utf-8", "replace")
         )
     return data
+
+
+def _samples(sound: bytes) -> tuple[Samples, bool]:
+    """Return raw sound as samples, and whether all of them are numbers."""
+    samples = np.frombuffer(bytearray(sound), "<f4", len(sound) // BYTES_PER_SAMPLE)
+    return samples, bool(np.isfinite(samples).all())
 
 
 def to_wav(sound: Waveform) -> bytes:

@@ -8,30 +8,40 @@ and name it in the settings.
 import asyncio
 import importlib
 import pkgutil
+import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from app.ai.llm.base import ChatModel
 from app.ai.stt.base import SpeechToText
 from app.ai.tts.base import TextToSpeech
 from app.ai.worker_pool import WorkerPool
-from app.core.config import Settings, SettingsError, SettingsSource, read_settings
+from app.core.config import (
+    Settings,
+    SettingsError,
+    SettingsSource,
+    read_settings,
+    read_settings_file,
+)
 from app.core.errors import ErrorCode, ServiceError
 from app.core.logger import get_logger
 
 INTERFACE = "base"
-E = TypeVar("E")
+T = TypeVar("T")
 log = get_logger(__name__)
 
 
 class EngineNames(SettingsSource):
     """The settings that say which engines there are."""
 
-    stt_engine: str = ""
-    llm_engine: str = ""
-    tts_engine: str = ""
+    stt_engine: Any = ""
+    llm_engine: Any = ""
+    tts_engine: Any = ""
 
 
 @dataclass(frozen=True)
@@ -51,8 +61,10 @@ def read_configuration() -> Configuration:
     Raises:
         SettingsError: lists everything that is missing or impossible.
     """
-    names: dict[str, str] = {
-        field.removesuffix("_engine"): name for field, name in EngineNames().model_dump().items()
+    read_settings_file()
+    names = {
+        field.removesuffix("_engine"): str(name)
+        for field, name in EngineNames().model_dump().items()
     }
     modules, missing = {}, []
     for task, name in names.items():
@@ -127,7 +139,7 @@ class Engines:
             name = module.__name__.rpartition(".")[2]
             log.info("engine_loading", task=task, engine=name)
             try:
-                engines = await asyncio.to_thread(self._load, task)
+                engines = await in_thread(partial(self._load, task))
             except Exception as error:
                 failed = EngineLoadError(task, name, error)
                 self.failure = str(failed)
@@ -149,12 +161,45 @@ class Engines:
         engines: list[Any] = load(configuration.settings, configuration.own[task])
         for engine in {id(engine): engine for engine in engines}.values():
             engine.warm_up()
+        voice = configuration.settings.tts_voice
+        if task == "tts" and engines[0].voices and voice not in engines[0].voices:
+            raise ValueError(f"TTS_VOICE is {voice!r}, but the voices are {engines[0].voices}")
         return engines
 
     def _pool(self, task: str) -> WorkerPool[Any]:
         if task not in self._pools:
             raise ServiceError(ErrorCode.NOT_READY, retry_after=5)
         return self._pools[task]
+
+
+async def in_thread(call: Callable[[], T]) -> T:
+    """Return the call's result; its thread does not keep the process alive.
+
+    A download of weights takes minutes. `asyncio.to_thread` would have the process wait for
+    its end even when it was told to stop.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: Exception | None) -> None:
+        if done.cancelled():
+            return
+        if error:
+            done.set_exception(error)
+        else:
+            done.set_result(cast("T", result))
+
+    def work() -> None:
+        result, failed = None, None
+        try:
+            result = call()
+        except Exception as error:
+            failed = error
+        with suppress(RuntimeError):  # the loop has ended before
+            loop.call_soon_threadsafe(settle, result, failed)
+
+    threading.Thread(target=work, name="load", daemon=True).start()
+    return await done
 
 
 class EngineLoadError(Exception):

@@ -8,7 +8,7 @@ import asyncio
 import queue
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -90,7 +90,7 @@ class WorkerPool(Generic[E]):
         result: T = value
         return result
 
-    async def stream(self, call: Callable[[E, Emit[T]], None]) -> AsyncIterator[T]:
+    async def stream(self, call: Callable[[E, Emit[T]], None]) -> AsyncGenerator[T]:
         """Yield what the call emits. The call is stopped at its next item when the reader goes.
 
         Raises:
@@ -109,6 +109,12 @@ class WorkerPool(Generic[E]):
         finally:
             job.cancelled.set()
 
+    def refuse_if_full(self) -> None:
+        """Raise QUEUE_FULL when a job would have to be refused now."""
+        if self._jobs.qsize() - self._idle >= self._size:
+            seconds = max(1, round(self._job_seconds * self._size / len(self._threads)))
+            raise ServiceError(ErrorCode.QUEUE_FULL, seconds=seconds, retry_after=seconds)
+
     def close(self, timeout: float) -> None:
         """Let running jobs end, within ``timeout`` seconds; the threads end with them."""
         deadline = time.monotonic() + timeout
@@ -120,10 +126,7 @@ class WorkerPool(Generic[E]):
     def _submit(self, call: Callable[[E, Emit[Any]], Any]) -> _Job[E]:
         job = _Job(call, asyncio.get_running_loop())
         with self._lock:
-            waiting = self._jobs.qsize() - self._idle
-            if waiting >= self._size:
-                seconds = max(1, round(self._job_seconds * self._size / len(self._threads)))
-                raise ServiceError(ErrorCode.QUEUE_FULL, seconds=seconds, retry_after=seconds)
+            self.refuse_if_full()
             self._jobs.put(job)
         return job
 

@@ -226,17 +226,22 @@ def read_settings(
     return read
 
 
-def unknown_names(classes: Sequence[type[SettingsSource]]) -> list[str]:
-    """Return a sentence for each name in ``settings.toml`` that no class has.
+def read_settings_file() -> dict[str, Any]:
+    """Return what ``settings.toml`` says.
 
     Raises:
         SettingsError: the file is missing or is no TOML.
     """
     file = settings_file()
     try:
-        names = tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise SettingsError(f"{file} cannot be read: {error}") from error
+
+
+def unknown_names(classes: Sequence[type[SettingsSource]]) -> list[str]:
+    """Return a sentence for each name in ``settings.toml`` that no class has."""
+    file, names = settings_file(), read_settings_file()
     known = {name for cls in classes for name in cls.model_fields}
     return [
         f"{name}: {file.name} sets it, but no setting has this name"

@@ -51,6 +51,11 @@ class ErrorCode(Enum):
         "서버 내부에서 문제가 생겼습니다. 문의할 때 요청 번호를 알려 주세요.",
     )
     INVALID_REQUEST = (400, "The request is not valid.", "요청 형식이 올바르지 않습니다.")
+    LANGUAGE_NOT_FOUND = (
+        400,
+        "There is no language {language!r}. Send an ISO 639-1 code such as ko or en, or auto.",
+        "{language!r} 언어가 없습니다. ko, en 같은 ISO 639-1 코드나 auto를 보내 주세요.",
+    )
     METHOD_NOT_ALLOWED = (
         405,
         "This address does not take that method.",

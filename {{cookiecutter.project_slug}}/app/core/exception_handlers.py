@@ -72,11 +72,17 @@ def to_response(request: Request, error: ServiceError, language: str) -> JSONRes
         headers["WWW-Authenticate"] = "Bearer"
     body: ErrorResponse | OpenAIErrorResponse
     if request.url.path.startswith(OPENAI_PREFIX):
-        kind = "server_error" if error.code.status >= 500 else "invalid_request_error"
-        text = f"{message} ({error.detail})" if error.detail else message
-        body = OpenAIErrorResponse(
-            error=OpenAIError(message=text, type=kind, code=error.code.name.lower())
-        )
+        body = openai_error(error, language)
     else:
         body = ErrorResponse(error_code=error.code.name, message=message, detail=error.detail)
     return JSONResponse(body.model_dump(), status_code=error.code.status, headers=headers)
+
+
+def openai_error(error: ServiceError, language: str) -> OpenAIErrorResponse:
+    """Return the error in OpenAI's form."""
+    message = error.message(language)
+    text = f"{message} ({error.detail})" if error.detail else message
+    kind = "server_error" if error.code.status >= 500 else "invalid_request_error"
+    return OpenAIErrorResponse(
+        error=OpenAIError(message=text, type=kind, code=error.code.name.lower())
+    )

@@ -3,13 +3,14 @@
 import logging
 import re
 import sys
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any
 
 import structlog
+from pydantic import SecretStr
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from app.core.config import Settings
+from app.core.config import Settings, SettingsSource
 from app.utils.masking import MASK, mask
 
 USER_KEY = "user_id"
@@ -33,9 +34,15 @@ def bind_user(scope: MutableMapping[str, Any], user: str) -> None:
     structlog.contextvars.bind_contextvars(user_id=user)
 
 
-def configure_logging(settings: Settings) -> None:
-    """Send every log of the process to standard error, in the form that the settings name."""
-    secrets = tuple(key.get_secret_value() for key in settings.api_keys.values())
+def configure_logging(settings: Settings, others: Iterable[SettingsSource] = ()) -> None:
+    """Send every log of the process to standard error, in the form that the settings name.
+
+    Args:
+        settings: say the form; their keys are masked.
+        others: further settings with secrets to mask, those of the engines.
+    """
+    values = [*settings.api_keys.values(), *(value for own in others for _, value in own)]
+    secrets = tuple(value.get_secret_value() for value in values if isinstance(value, SecretStr))
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,

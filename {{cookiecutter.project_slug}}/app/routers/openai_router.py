@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, File, Form, Response, UploadFile
@@ -12,6 +12,8 @@ from app.ai.audio import MEDIA_TYPES
 from app.ai.llm.base import ChatEnd, ChatMessage
 from app.ai.stt.base import TranscribeOptions, Transcript
 from app.core.errors import ErrorCode, ServiceError
+from app.core.exception_handlers import openai_error
+from app.core.logger import get_logger
 from app.models.openai_model import (
     AnswerMessage,
     ChatCompletion,
@@ -34,7 +36,7 @@ from app.routers.dependencies import OPENAI_ERRORS, ServicesDependency, authenti
 from app.services.container import Services
 from app.utils.subtitles import to_srt, to_vtt
 
-LANGUAGE_CODE = r"^[a-z]{2,3}$"
+log = get_logger(__name__)
 STARTED = int(time.time())
 # Names that OpenAI's own models have, for clients that have them built in.
 ALIASES = {
@@ -94,7 +96,7 @@ async def transcribe(
     services: ServicesDependency,
     file: Annotated[UploadFile, File()],
     model: Annotated[str, Form()],
-    language: Annotated[str | None, Form(pattern=LANGUAGE_CODE)] = None,
+    language: Annotated[str | None, Form(max_length=8)] = None,
     prompt: Annotated[str | None, Form(max_length=2000)] = None,
     response_format: Annotated[TranscriptFormat, Form()] = "json",
     temperature: Annotated[float | None, Form(ge=0, le=1)] = None,
@@ -166,7 +168,8 @@ async def complete_chat(
         pieces = services.chat.stream(messages, options)
         first = await anext(pieces)  # an error before the first token still gets its status
         head = ChatCompletionChunk(id=answer_id, created=created, model=request.model, choices=[])
-        events = _events(head, first, pieces, with_usage=_wants_usage(request))
+        language = services.settings.message_language
+        events = _events(head, first, pieces, language, with_usage=_wants_usage(request))
         return StreamingResponse(events, media_type="text/event-stream")
     completion = await services.chat.complete(messages, options)
     return ChatCompletion(
@@ -186,7 +189,8 @@ async def complete_chat(
 async def _events(
     head: ChatCompletionChunk,
     first: str | ChatEnd,
-    rest: AsyncIterator[str | ChatEnd],
+    rest: AsyncGenerator[str | ChatEnd],
+    language: str,
     *,
     with_usage: bool,
 ) -> AsyncIterator[bytes]:
@@ -198,14 +202,23 @@ async def _events(
 
     yield event(Delta(role="assistant", content=""))
     piece: str | ChatEnd | None = first
-    while piece is not None:
-        if isinstance(piece, ChatEnd):
-            yield event(Delta(), piece.finish_reason)
-            if with_usage:
-                yield _event(head.model_copy(update={"usage": _usage(piece)}))
-        else:
-            yield event(Delta(content=piece))
-        piece = await anext(rest, None)
+    try:
+        while piece is not None:
+            if isinstance(piece, ChatEnd):
+                yield event(Delta(), piece.finish_reason)
+                if with_usage:
+                    yield _event(head.model_copy(update={"usage": _usage(piece)}))
+            else:
+                yield event(Delta(content=piece))
+            piece = await anext(rest, None)
+    except Exception:
+        # The status has been sent; OpenAI's clients raise what such an event tells them.
+        log.exception("stream_failed", error_code=ErrorCode.ENGINE_FAILED.name)
+        failed = ServiceError(ErrorCode.ENGINE_FAILED, task="LLM")
+        yield b"data: " + openai_error(failed, language).model_dump_json().encode() + b"\n\n"
+        return
+    finally:
+        await rest.aclose()
     yield b"data: [DONE]\n\n"
 
 

@@ -8,7 +8,6 @@ from app.ai.stt.base import TranscribeOptions
 from app.models.voice_model import VoiceChatResponse
 from app.routers.dependencies import API_ERRORS, ServicesDependency, authenticated
 
-LANGUAGE_CODE = r"^[a-z]{2,3}$"
 router = APIRouter(
     prefix="/api", tags=["voice"], dependencies=[authenticated], responses=API_ERRORS
 )
@@ -19,7 +18,7 @@ async def voice_chat(
     services: ServicesDependency,
     response: Response,
     file: Annotated[UploadFile, File(description="A recording: wav, mp3, m4a, ogg, flac or webm")],
-    language: Annotated[str | None, Form(pattern=LANGUAGE_CODE)] = None,
+    language: Annotated[str | None, Form(max_length=8)] = None,
     slow: Annotated[bool, Form(description="Speak slowly")] = False,
 ) -> VoiceChatResponse:
     """Answer a spoken question, in text and speech.

@@ -1,6 +1,7 @@
 """Questions to answers."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from app.ai.engines import Engines
@@ -72,19 +73,21 @@ class ChatService:
             ServiceError: CONTEXT_TOO_LONG, ENGINE_FAILED, QUEUE_FULL or NOT_READY.
         """
         text = ""
-        async for item in self.stream(messages, options):
-            if isinstance(item, ChatEnd):
-                return Completion(text, item)
-            text += item
+        async with aclosing(self.stream(messages, options)) as pieces:
+            async for item in pieces:
+                if isinstance(item, ChatEnd):
+                    return Completion(text, item)
+                text += item
         raise ServiceError(ErrorCode.ENGINE_FAILED, task="LLM", detail="the answer has no end")
 
     async def stream(
         self, messages: Sequence[ChatMessage], options: ChatOptions
-    ) -> AsyncIterator[str | ChatEnd]:
+    ) -> AsyncGenerator[str | ChatEnd]:
         """Yield an answer as it is written, and at last how it ended. Raises as `complete`."""
         pool = self._engines.llm
-        pieces: AsyncIterator[str | ChatEnd] = pool.stream(
+        pieces: AsyncGenerator[str | ChatEnd] = pool.stream(
             lambda engine, emit: emit(engine.chat(messages, options, emit))
         )
-        async for piece in pieces:
-            yield piece
+        async with aclosing(pieces):
+            async for piece in pieces:
+                yield piece

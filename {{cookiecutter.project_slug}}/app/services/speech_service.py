@@ -1,5 +1,6 @@
 """Text to sound."""
 
+import asyncio
 from functools import partial
 
 import numpy as np
@@ -44,15 +45,22 @@ class SpeechService:
         if not any(c.isalnum() for piece in pieces for c in piece):
             raise ServiceError(ErrorCode.TEXT_EMPTY)
         pool = self._engines.tts
-        options = SpeechOptions(self._voice(pool.engine.voices, voice), speed, language_of(text))
+        options = SpeechOptions(
+            self._voice(pool.engine.voices, voice), speed, self._language_of(text)
+        )
         sounds = [await pool.run(partial(_speak, piece, options)) for piece in pieces]
-        return _joined(sounds)
+        return await asyncio.to_thread(_joined, sounds)
 
     async def speak_file(
         self, text: str, form: AudioFormat, voice: str | None = None, speed: float = 1.0
     ) -> bytes:
         """Return the text as an audio file. Raises as `speak`."""
         return await encode(await self.speak(text, voice, speed), form, ENCODE_SECONDS)
+
+    def _language_of(self, text: str) -> str | None:
+        """Return the text's language; for figures alone, the one that the callers speak."""
+        spoken = self._settings.spoken_language
+        return language_of(text) or (None if spoken == "auto" else spoken)
 
     def _voice(self, known: tuple[str, ...], asked: str | None) -> str:
         """Return the voice to use; an engine that knows no names takes any."""

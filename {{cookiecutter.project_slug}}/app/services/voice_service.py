@@ -57,18 +57,28 @@ class VoiceService:
                 down gives the fallback sentence, a voice that is down the text alone.
         """
         clock = StepClock()
-        transcript = await self._transcription.transcribe(upload, options)
-        clock.lap("stt")
-        if not transcript.text:
-            _log(clock.total(), ErrorCode.NO_SPEECH.name)
-            raise ServiceError(ErrorCode.NO_SPEECH)
-        answer = await self._chat.answer(transcript.text)
-        clock.lap("llm")
+        try:
+            query = await self._understand(upload, options, clock)
+            answer = await self._chat.answer(query)
+            clock.lap("llm")
+        except ServiceError as error:
+            _log(clock.total(), error.code.name)
+            raise
         url, error_code = await self._speak(answer, slow=slow)
         clock.lap("tts")
         seconds = clock.total()
         _log(seconds, error_code)
-        return SpokenAnswer(transcript.text, answer, url, seconds)
+        return SpokenAnswer(query, answer, url, seconds)
+
+    async def _understand(
+        self, upload: Readable, options: TranscribeOptions, clock: "StepClock"
+    ) -> str:
+        """Return what was asked. Raises NO_SPEECH when nobody spoke."""
+        transcript = await self._transcription.transcribe(upload, options)
+        clock.lap("stt")
+        if not transcript.text:
+            raise ServiceError(ErrorCode.NO_SPEECH)
+        return transcript.text
 
     async def _speak(self, answer: str, *, slow: bool) -> tuple[str | None, str | None]:
         """Return the address of the spoken answer, or the code of what went wrong."""

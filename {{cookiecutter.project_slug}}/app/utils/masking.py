@@ -5,10 +5,17 @@ from collections.abc import Iterable
 
 MASK = "***"
 # Resident-registration numbers: six digits of the birth date, then seven, the first of them
-# 1-8 (sex and century, 5-8 for foreigners). Phones: 010-1234-5678 and the older 01x, 02, 0xx.
-PERSONAL_NUMBERS = (
-    re.compile(r"(?<!\d)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])[-\s]?[1-8]\d{6}(?!\d)"),
-    re.compile(r"(?<!\d)(?:\+82[-\s]?|0)(?:1[016-9]|2|[3-6]\d)[-.\s]?\d{3,4}[-.\s]?\d{4}(?!\d)"),
+# 1-8 (sex and century, 5-8 for foreigners). Phones: mobile 01x, internet 070, regions 02-06x,
+# toll-free 080, personal 050x, service numbers 15xx-18xx; +82 in place of the first 0.
+# Digits in the middle of a word, such as an id, are no number of a person.
+_START, _END = r"(?<![0-9A-Za-z])", r"(?![0-9A-Za-z])"
+PERSONAL_NUMBERS = tuple(
+    re.compile(_START + pattern + _END)
+    for pattern in (
+        r"\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])[-\s]?[1-8]\d{6}",
+        r"(?:\+82[-\s]?|\(?0)(?:1[016-9]|2|[3-6]\d|50\d|[78]0)\)?[-.\s]?\d{3,4}[-.\s]?\d{4}",
+        r"1[5-8]\d{2}-\d{4}",
+    )
 )
 CREDENTIALS = (
     re.compile(r"(?i)(bearer )\S+"),

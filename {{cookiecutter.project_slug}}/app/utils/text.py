@@ -43,7 +43,7 @@ CLAUSE_END = re.compile(r"[,;:、，；：](?=\s|$)")
 MARKDOWN = (
     (re.compile(r"!?\[([^\]]*)\]\([^)]*\)"), r"\1"),
     (re.compile(r"(?m)^\s{0,3}(?:#{1,6}|[-*+]|>)\s+"), ""),
-    (re.compile(r"(\*\*|__|\*|`+)(?=\S)(.+?)(?<=\S)\1"), r"\2"),
+    (re.compile(r"(?<![\w*])(\*\*|__|\*|`+)(?=\S)(.+?)(?<=\S)\1(?!\d)"), r"\2"),
 )
 
 
@@ -70,7 +70,8 @@ def language_of(text: str) -> str | None:
     """Return ``ko`` for text with Hangul, ``en`` for Latin letters alone, None otherwise."""
     if HANGUL.search(text):
         return "ko"
-    return "en" if LATIN.search(text) and text.isascii() else None
+    is_latin = LATIN.search(text) and all(c.isascii() for c in text if c.isalpha())
+    return "en" if is_latin else None
 
 
 def split_sentences(text: str) -> list[str]:

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -258,3 +259,19 @@ def test_an_unknown_model_is_told_with_those_there_are(client: TestClient, path:
     response = client.get(path)
     assert response.status_code == 404
     assert "double-llm" in response.json()["error"]["message"]
+
+
+def test_a_stream_that_breaks_says_so(client: TestClient, doubles: Doubles) -> None:
+    # Given a model that fails when a part of the answer is out
+    def broken() -> Iterator[str]:
+        yield "네, "
+        raise ValueError("a secret of the model")
+
+    doubles.llm.pieces = broken()  # type: ignore[assignment]
+    # When an answer is streamed
+    response = complete(client, stream=True)
+    # Then its last event is an error in OpenAI's form, without the model's own words
+    *_, last = response.text.strip().split("\n\n")
+    assert '"code":"engine_failed"' in last
+    assert "[DONE]" not in response.text
+    assert "secret" not in response.text

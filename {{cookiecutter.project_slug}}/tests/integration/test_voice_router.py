@@ -68,9 +68,22 @@ def test_silence_is_told(client: TestClient, doubles: Doubles) -> None:
     assert (response.status_code, response.json()["error_code"]) == (422, "NO_SPEECH")
 
 
-@pytest.mark.parametrize("fields", [{"language": "Korean"}, {"slow": "perhaps"}])
+@pytest.mark.parametrize("fields", [{"language": "ko" * 9}, {"slow": "perhaps"}])
 def test_a_wrong_field_is_told(client: TestClient, fields: dict[str, str]) -> None:
     # Given a field that is not valid, When sent, Then it is named
     response = ask(client, **fields)
     assert response.status_code == 400
     assert next(iter(fields)) in response.json()["detail"]
+
+
+@pytest.mark.parametrize("language", ["xx", "Korean", "한국어"])
+def test_a_language_that_there_is_not_is_told(client: TestClient, language: str) -> None:
+    # Given a language that the recogniser does not know, When sent, Then the caller hears of it
+    response = ask(client, language=language)
+    assert (response.status_code, response.json()["error_code"]) == (400, "LANGUAGE_NOT_FOUND")
+
+
+def test_auto_lets_the_model_find_the_language(client: TestClient, doubles: Doubles) -> None:
+    # Given the language "auto", When sent, Then the recogniser is told no language
+    assert ask(client, language="auto").status_code == 200
+    assert doubles.stt.calls[-1][1].language is None

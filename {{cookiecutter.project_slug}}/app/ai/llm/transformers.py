@@ -41,7 +41,7 @@ class TransformersChat:
         self._model = model
         self._tokenizer = tokenizer
         self._context = own.llm_context_tokens
-        self._threads = own.llm_threads
+        self._threads = own.llm_threads or torch.get_num_threads()
 
     def warm_up(self) -> None:
         """Write one token."""
@@ -50,8 +50,7 @@ class TransformersChat:
 
     def chat(self, messages: Sequence[ChatMessage], options: ChatOptions, emit: Emit) -> ChatEnd:
         """Write an answer. See `ChatModel`."""
-        if self._threads:
-            torch.set_num_threads(self._threads)
+        torch.set_num_threads(self._threads)
         prompt = self._encode(messages)
         prompt_tokens = prompt["input_ids"].shape[1]
         room = self._context - prompt_tokens

@@ -68,6 +68,11 @@ class SpeechToText(Protocol):
         """Name for the list of models."""
         ...
 
+    @property
+    def languages(self) -> frozenset[str]:
+        """ISO 639-1 codes of the languages it knows."""
+        ...
+
     def warm_up(self) -> None:
         """Do a first, small piece of work, so that no caller waits for what is done once."""
         ...

@@ -32,6 +32,7 @@ class FasterWhisper:
 
     def __init__(self, model: WhisperModel, settings: Settings) -> None:
         self.model_name = Path(settings.stt_model).name
+        self.languages = frozenset(model.supported_languages)
         self._model = model
         self._beam_size = settings.stt_beam_size
         self._vad = settings.stt_vad

@@ -2,7 +2,9 @@
 
 import copy
 import json
+import threading
 from collections.abc import Iterable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import torch
 import whisper
 from silero_vad import get_speech_timestamps_sequence, load_silero_vad
 from whisper.model import Whisper
+from whisper.tokenizer import LANGUAGES
 
 from app.ai.audio import SAMPLE_RATE, Samples
 from app.ai.stt.base import Segment, TranscribeOptions, Transcript, Word
@@ -21,6 +24,9 @@ from app.core.config import Settings, SettingsSource
 TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 SILENCE = np.zeros(SAMPLE_RATE, np.float32)
 Span = tuple[float, float]
+# Finding word times switches attention over to another form for every model of the process,
+# and back: only one recording at a time may do that.
+word_times = threading.Lock()
 
 
 class EngineSettings(SettingsSource):
@@ -41,6 +47,7 @@ class OpenAIWhisper:
         self, model: Whisper, detector: Any, settings: Settings, own: EngineSettings
     ) -> None:
         self.model_name = Path(settings.stt_model).stem
+        self.languages = frozenset(LANGUAGES)
         self._model = model
         self._half = settings.device == "cuda"
         self._beam_size = settings.stt_beam_size
@@ -60,6 +67,14 @@ class OpenAIWhisper:
             return Transcript(options.language or "", seconds, ())
         torch.set_num_threads(self._threads)
         language = options.language if self._model.is_multilingual else "en"
+        with word_times if options.word_timestamps else nullcontext():
+            result = self._transcribe(samples, language, options)
+        segments = (_segment(part) for part in result["segments"] if _overlaps(part, speech))
+        return Transcript(result["language"], seconds, tuple(segments))
+
+    def _transcribe(
+        self, samples: Samples, language: str | None, options: TranscribeOptions
+    ) -> dict[str, Any]:
         result: dict[str, Any] = self._model.transcribe(
             samples,
             language=language,
@@ -72,8 +87,7 @@ class OpenAIWhisper:
             fp16=self._half,
             verbose=None,
         )
-        segments = (_segment(part) for part in result["segments"] if _overlaps(part, speech))
-        return Transcript(result["language"], seconds, tuple(segments))
+        return result
 
     def _find_speech(self, samples: Samples, seconds: float) -> list[Span]:
         """Return where somebody speaks, in seconds; everywhere without VAD."""

@@ -57,7 +57,7 @@ class OpenAICompatibleSpeech:
                 response_format="wav",
             )
             return _read_wav(response.content)
-        except (OpenAIError, wave.Error, EOFError) as error:
+        except (OpenAIError, wave.Error, EOFError, ValueError) as error:
             raise ServiceError(
                 ErrorCode.ENGINE_FAILED, task="TTS", detail=type(error).__name__
             ) from error

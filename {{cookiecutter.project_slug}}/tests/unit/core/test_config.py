@@ -1,4 +1,5 @@
 import tomllib
+from functools import partial
 
 import pytest
 
@@ -79,8 +80,9 @@ def test_a_file_that_cannot_be_read_is_told(
     if content:
         file.write_text(content)
     # When the settings are read, Then the message names the file
-    with pytest.raises(SettingsError, match=str(file)):
-        read_settings([Settings])
+    for read in (partial(read_settings, [Settings]), read_configuration):
+        with pytest.raises(SettingsError, match=str(file)):
+            read()
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from app.utils.masking import MASK, mask
     [
         *("900101-1234567", "9001011234567", "900101 8234567"),
         *("010-1234-5678", "01012345678", "02-123-4567", "031.123.4567", "+82 10-1234-5678"),
+        *("070-1234-5678", "0505-123-4567", "02)123-4567", "(02) 123-4567", "1588-1234"),
     ],
 )
 def test_personal_numbers_are_hidden(number: str) -> None:
@@ -18,7 +19,9 @@ def test_personal_numbers_are_hidden(number: str) -> None:
     assert mask(text) == f"제 번호는 {MASK}입니다"
 
 
-@pytest.mark.parametrize("text", ["901301-1234567", "주문 20251127", "1234567", "3.14", "010-12"])
+@pytest.mark.parametrize(
+    "text", ["901301-1234567", "주문 20251127", "1234567", "3.14", "010-12", "a01012345678b"]
+)
 def test_other_numbers_stay(text: str) -> None:
     # Given a number of another kind, When it is masked, Then it is the same
     assert mask(text) == text

@@ -81,6 +81,20 @@ def test_both_at_once_hear_what_each_hears_alone(engines: list[OpenAIWhisper]) -
     assert any(transcript.segments for transcript in alone)
 
 
+def test_words_have_their_times_while_another_worker_is_busy(engines: list[OpenAIWhisper]) -> None:
+    # Given what one worker hears, with the times of the words
+    samples = speech_samples().astype(np.float32)
+    timed = replace(OPTIONS, word_timestamps=True)
+    alone = engines[0].transcribe(samples, timed)
+    # When both do that at the same time, again and again
+    with ThreadPoolExecutor(2) as threads:
+        together = [
+            *threads.map(lambda n: engines[n % 2].transcribe(samples, timed), range(8)),
+        ]
+    # Then neither is disturbed
+    assert together == [alone] * 8
+
+
 def test_segments_are_complete_and_lie_over_speech(engines: list[OpenAIWhisper]) -> None:
     # Given speech, with silence behind it
     samples = np.concatenate([speech_samples(), SILENCE, SILENCE])
