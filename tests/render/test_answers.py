@@ -23,7 +23,7 @@ HOSTILE = [
     "'single' and '''triple''' and \"\"\"triple\"\"\"",
     "한국어 설명, 그리고 이모지 🎙️👩‍🚀",
     "{{ 7 * 7 }} {% raw %} {# note #} }} %}",
-    "made with cookiecutter {{ 7 * 7 }} {{ cookiecutter.project_slug }}",
+    "cookiecutter {{ 7 * 7 }} {{ cookiecutter.device }}",
     "trailing newline\n",
     "two\nlines\r\nand a tab\t.",
     "${HOME} $(id) `id` %s {0}",
