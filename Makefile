@@ -9,7 +9,7 @@ export RUFF_CACHE_DIR := $(CURDIR)/.cache/ruff
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast lint format lock bench
+.PHONY: help install demo test test-fast test-slow lint format lock bench
 
 help: ## Show these lines
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,12 +27,15 @@ demo: install ## Render a project and have it answer a spoken question
 	@tools/system-packages.sh ffmpeg espeak-ng
 	@$(BIN)/python -m tools.demo
 
-test: install ## Run every test, with trained weights and real servers
+test: install ## Run every test, with trained weights, real servers and containers
 	@tools/system-packages.sh ffmpeg espeak-ng pocketsphinx-testdata
-	$(BIN)/pytest
+	$(BIN)/pytest -m "not slow"
 
 test-fast: install lint ## Run what needs no models: render, lint, types (2 minutes)
-	$(BIN)/pytest -m "not service"
+	$(BIN)/pytest -m "not service and not containers and not slow"
+
+test-slow: install ## Build the GPU images with their real CUDA: 4 GB of downloads, 30 GB of disk
+	$(BIN)/pytest -m slow
 
 lint: install ## Check style and types of the template itself
 	$(BIN)/ruff check .
@@ -47,7 +50,7 @@ format: install ## Put the code into its form
 lock: install ## Lock the newest versions: the template's own and every variant's
 	$(BIN)/uv pip compile --quiet --universal --python-version=3.11 --generate-hashes --no-annotate \
 		--no-header --no-emit-index-url --no-emit-find-links --upgrade pyproject.toml --group dev -o requirements-dev.txt
-	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/python tools/lock.py
+	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/python -m tools.lock
 
 bench: install ## Measure rendering and serving against the bare tools, as ratios
 	@tools/system-packages.sh ffmpeg espeak-ng pocketsphinx-testdata

@@ -23,6 +23,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from cookiecutter import generate, prompt, utils
+from jinja2 import FileSystemLoader
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "{{cookiecutter.project_slug}}" / "requirements"
@@ -73,10 +74,11 @@ def rendered(device: str, engines: dict[str, str], folder: Path) -> Path:
     answers = {"device": device, **engines}
     context = generate.generate_context(str(ROOT / "cookiecutter.json"), extra_context=answers)
     context["cookiecutter"] = prompt.prompt_for_config(context, no_input=True)
-    source = (ROOT / "{{cookiecutter.project_slug}}" / "pyproject.toml").read_text("utf-8")
+    environment = utils.create_env_with_context(context)
+    environment.loader = FileSystemLoader(TARGET.parent)
     project = folder / "-".join(answers.values())
     project.mkdir()
-    text = utils.create_env_with_context(context).from_string(source).render(**context)
+    text = environment.get_template("pyproject.toml").render(**context)
     (project / "pyproject.toml").write_text(text, "utf-8")
     return project
 
@@ -114,5 +116,4 @@ def write(name: str, locked: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(ROOT))  # cookiecutter.json names kodex_extensions
     main()

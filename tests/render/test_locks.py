@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import LOCKS as FOLDER
-from tests.conftest import ROOT
+from tests.conftest import ROOT, Answers, Render, name_of, product_of
+from tools.lock import rendered
 
 LOCKS = sorted(FOLDER.glob("*.txt"))
 CPU = [lock for lock in LOCKS if lock.stem.startswith(("cpu-", "torch-cpu"))]
@@ -32,6 +34,23 @@ def test_lock_is_hashed_and_has_no_address(lock: Path) -> None:
     assert requirements
     assert all("--hash=sha256:" in requirement for requirement in requirements)
     assert not re.search(r"https?:|file:|--index|--find-links|@ ", text)
+
+
+@pytest.mark.parametrize(
+    "answers", product_of("device", "stt_engine", "llm_engine", "tts_engine"), ids=name_of
+)
+def test_lock_has_what_the_project_asks_for(
+    answers: Answers, render: Render, tmp_path: Path
+) -> None:
+    # Given a project, and its pyproject.toml as `make lock` reads it
+    project = render(answers)
+    source = rendered(answers["device"], dict(list(answers.items())[1:]), tmp_path)
+    wanted = tomllib.loads((source / "pyproject.toml").read_text("utf-8"))
+    groups = wanted["project"]["dependencies"], wanted["dependency-groups"]["dev"]
+    # When its locks are read
+    locked = {name for lock in project.glob("requirements*.txt") for name in versions(lock)}
+    # Then nothing that it asks for is missing
+    assert {re.split(r"[\[=<>]", line)[0] for group in groups for line in group} <= locked
 
 
 @pytest.mark.parametrize("lock", CPU, ids=lambda lock: lock.stem)
