@@ -12,8 +12,12 @@ KEY_BYTES = 32
 # the other choices go.
 ENGINES = {"stt_engine": "stt", "llm_engine": "llm", "tts_engine": "tts"}
 ENGINE_FILES = ("app/ai/{task}/{module}.py", "tests/unit/ai/{task}/test_{module}.py")
+CUDA_FILES = ("app/ai/devices/cuda.py", "tests/unit/ai/devices/test_cuda.py")
 VARIANTS: dict[str, dict[str, list[str]]] = {
-    "device": {"cpu": ["Dockerfile.cpu"], "gpu": ["Dockerfile.gpu"]},
+    "device": {
+        "cpu": ["Dockerfile.cpu"],
+        "gpu": ["Dockerfile.gpu", "compose.cuda.yaml", *CUDA_FILES],
+    },
     "stt_engine": {"openai-whisper": [], "faster-whisper": []},
     "llm_engine": {"transformers": [], "openai-compatible": []},
     "tts_engine": {"supertonic": [], "openai-compatible": [], "espeak-ng": []},

@@ -5,13 +5,15 @@ from __future__ import annotations
 import itertools
 import os
 import runpy
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tools.environments import environment
+from tools.environments import CACHE, environment
 
 ROOT = Path(__file__).resolve().parent.parent
 CHOICES: dict[str, tuple[str, ...]] = runpy.run_path(str(ROOT / "hooks/pre_gen_project.py"))[
@@ -56,6 +58,15 @@ def every_engine() -> Path:
     """Return the Python of an environment with every engine: the locks agree on versions."""
     files = [LOCKS / f"{name}.txt" for name in ("torch-cpu", "dev-supertonic")]
     return environment([*files, *sorted(LOCKS.glob("cpu-*.txt"))])
+
+
+@pytest.fixture(scope="session")
+def weights(every_engine: Path) -> Path:
+    """Return the folder of trained weights, fetched when it is not there."""
+    folder = CACHE / "weights" / "packages"
+    tool = [sys.executable, str(ROOT / "tools" / "weights.py"), str(folder), "--with-test-voice"]
+    subprocess.run([*tool, "--python", str(every_engine)], check=True)
+    return folder
 
 
 @pytest.fixture(autouse=True)

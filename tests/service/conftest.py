@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 import wave
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 
 from tests.conftest import LOCKS, ROOT, Answers, Render
 from tests.servers.processes import chat_server, speech_server
-from tools.environments import CACHE, environment
+from tools.environments import environment
 from tools.service_process import Service, running
 
 TIMEOUT = 600.0
@@ -34,15 +33,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.service)
-
-
-@pytest.fixture(scope="session")
-def weights(every_engine: Path) -> Path:
-    """Return the folder of trained weights, fetched when it is not there."""
-    folder = CACHE / "weights" / "packages"
-    tool = [sys.executable, str(ROOT / "tools" / "weights.py"), str(folder), "--with-test-voice"]
-    subprocess.run([*tool, "--python", str(every_engine)], check=True)
-    return folder
 
 
 @pytest.fixture(scope="session")

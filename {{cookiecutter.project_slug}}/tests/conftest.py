@@ -16,7 +16,7 @@ import structlog
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from app.ai.engines import EngineNames, Engines, find_engine
+from app.ai.engines import Engines, ModuleNames, find_module
 from app.application import create_app
 from app.core.config import SETTINGS_FILE_VARIABLE, Settings, SettingsSource, read_settings
 from app.core.logger import configure_logging
@@ -101,8 +101,8 @@ def load_engines(write_settings: WriteSettings) -> LoadEngines:
 
     def load(task: str, name: str, **changes: object) -> list[Any]:
         write_settings(**{**DEFAULTS, f"{task}_engine": name, **changes})
-        module = find_engine(task, name)
-        settings, _, own = read_settings([Settings, EngineNames, module.EngineSettings])
+        module = find_module(f"{task}_engine", name)
+        settings, _, own = read_settings([Settings, ModuleNames, module.EngineSettings])
         engines: list[Any] = module.load(settings, own)
         return engines
 

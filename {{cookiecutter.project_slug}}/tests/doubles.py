@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any
 
 from app.ai.audio import Samples, Waveform
+from app.ai.devices import cpu
 from app.ai.engines import Configuration
 from app.ai.llm.base import ChatEnd, ChatMessage, ChatOptions, Emit
 from app.ai.stt.base import Segment, TranscribeOptions, Transcript, Word
@@ -93,7 +94,7 @@ class Doubles:
             task: engine_module(lambda task=task: [getattr(self, task)])
             for task in ("stt", "llm", "tts")
         }
-        return Configuration(settings, modules, {task: SettingsSource() for task in modules})
+        return Configuration(settings, modules, {task: SettingsSource() for task in modules}, cpu)
 
 
 def engine_module(engines: Callable[[], list[Double]]) -> ModuleType:

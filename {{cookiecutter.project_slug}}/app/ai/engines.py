@@ -17,6 +17,7 @@ from functools import partial
 from types import ModuleType
 from typing import Any, TypeVar, cast
 
+from app.ai import devices
 from app.ai.llm.base import ChatModel
 from app.ai.stt.base import SpeechToText
 from app.ai.tts.base import TextToSpeech
@@ -32,13 +33,15 @@ from app.core.errors import ErrorCode, ServiceError
 from app.core.logger import get_logger
 
 INTERFACE = "base"
+PACKAGES = {"device": "devices", "stt_engine": "stt", "llm_engine": "llm", "tts_engine": "tts"}
 T = TypeVar("T")
 log = get_logger(__name__)
 
 
-class EngineNames(SettingsSource):
-    """The settings that say which engines there are."""
+class ModuleNames(SettingsSource):
+    """The settings that name modules."""
 
+    device: Any = "cpu"
     stt_engine: Any = ""
     llm_engine: Any = ""
     tts_engine: Any = ""
@@ -53,6 +56,8 @@ class Configuration:
     """Engine module by task: ``stt``, ``llm``, ``tts``."""
     own: dict[str, SettingsSource]
     """The engine's own settings by task."""
+    device: ModuleType
+    """Module of the device the models run on."""
 
 
 def read_configuration() -> Configuration:
@@ -62,35 +67,33 @@ def read_configuration() -> Configuration:
         SettingsError: lists everything that is missing or impossible.
     """
     read_settings_file()
-    names = {
-        field.removesuffix("_engine"): str(name)
-        for field, name in EngineNames().model_dump().items()
-    }
     modules, missing = {}, []
-    for task, name in names.items():
+    for setting, name in ModuleNames().model_dump().items():
         try:
-            modules[task] = find_engine(task, name)
+            modules[setting.removesuffix("_engine")] = find_module(setting, str(name))
         except SettingsError as error:
             missing.append(str(error))
-    classes = [Settings, EngineNames, *(module.EngineSettings for module in modules.values())]
+    device = modules.pop("device", devices)
+    classes = [Settings, ModuleNames, *(module.EngineSettings for module in modules.values())]
     settings, _, *own = read_settings(classes, missing)
     assert isinstance(settings, Settings)
-    return Configuration(settings, modules, dict(zip(modules, own, strict=True)))
+    return Configuration(settings, modules, dict(zip(modules, own, strict=True)), device)
 
 
-def find_engine(task: str, name: str) -> ModuleType:
-    """Return the module of an engine, by its name with hyphens.
+def find_module(setting: str, name: str) -> ModuleType:
+    """Return the module that a setting names, with hyphens: an engine, or the device.
 
     Raises:
-        SettingsError: there is no such engine; the text names those that there are.
+        SettingsError: there is no such module; the text names those that there are.
     """
-    package = importlib.import_module(f"app.ai.{task}")
+    package = importlib.import_module(f"app.ai.{PACKAGES[setting]}")
     files = {module.name for module in pkgutil.iter_modules(package.__path__)} - {INTERFACE}
     file = name.replace("-", "_")
     if file not in files:
         known = ", ".join(sorted(file.replace("_", "-") for file in files))
-        raise SettingsError(f"{task.upper()}_ENGINE: {name!r} is no engine here, but {known} is")
-    return importlib.import_module(f"app.ai.{task}.{file}")
+        kind = setting.rpartition("_")[2]
+        raise SettingsError(f"{setting.upper()}: {name!r} is no {kind} here, but {known} is")
+    return importlib.import_module(f"{package.__name__}.{file}")
 
 
 class Engines:
@@ -101,6 +104,8 @@ class Engines:
         self._pools: dict[str, WorkerPool[Any]] = {}
         self.failure: str | None = None
         """Why an engine could not be loaded, in one sentence."""
+        self.device: str = configuration.settings.device
+        """What the models run on; in more words once it is in use."""
 
     @property
     def ready(self) -> bool:
@@ -122,6 +127,12 @@ class Engines:
         """Text to speech."""
         return self._pool("tts")
 
+    @property
+    def broken(self) -> str | None:
+        """Why an engine that was loaded no longer works, or None."""
+        faults = (f"{task}: {pool.fault}" for task, pool in self._pools.items() if pool.fault)
+        return next(faults, None)
+
     def model_name(self, task: str) -> str:
         """Return the name of a task's model. Raises NOT_READY while it is loading."""
         name: str = self._pool(task).engine.model_name
@@ -134,6 +145,7 @@ class Engines:
             EngineLoadError: names the engine and the reason, in one sentence.
         """
         settings = self._configuration.settings
+        self.device = await in_thread(self._configuration.device.prepare)
         for task, module in self._configuration.modules.items():
             started = time.perf_counter()
             name = module.__name__.rpartition(".")[2]
@@ -145,7 +157,7 @@ class Engines:
                 self.failure = str(failed)
                 raise failed from error
             size: int = getattr(settings, f"{task}_queue")
-            self._pools[task] = WorkerPool(task, engines, size)
+            self._pools[task] = WorkerPool(task, engines, size, lambda engine: engine.warm_up())
             seconds = round(time.perf_counter() - started, 2)
             log.info("engine_loaded", task=task, engine=name, seconds=seconds)
 

@@ -13,12 +13,14 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from app.core.errors import ErrorCode, ServiceError
+from app.core.logger import get_logger
 
 E = TypeVar("E")
 T = TypeVar("T")
 Emit = Callable[[T], None]
 DEFAULT_JOB_SECONDS = 1.0
 SMOOTHING = 0.2
+log = get_logger(__name__)
 
 
 class CancelledByCallerError(Exception):
@@ -57,11 +59,22 @@ class WorkerPool(Generic[E]):
         task: name for threads, logs and messages, such as ``stt``.
         engines: one for each worker thread.
         queue_size: jobs that may wait; one more is refused.
+        examine: does a small piece of work after a job has failed, to tell an engine that is
+            broken from a request that was.
     """
 
-    def __init__(self, task: str, engines: Sequence[E], queue_size: int) -> None:
+    def __init__(
+        self,
+        task: str,
+        engines: Sequence[E],
+        queue_size: int,
+        examine: Callable[[E], None] = lambda _engine: None,
+    ) -> None:
         self.task = task
         self.engine = engines[0]
+        self.fault: str | None = None
+        """Why the engine is broken, or None."""
+        self._examine = examine
         self._jobs: queue.Queue[_Job[E] | None] = queue.Queue()
         self._size = queue_size
         self._idle = len(engines)
@@ -150,3 +163,20 @@ class WorkerPool(Generic[E]):
         job.tell("end", outcome)
         seconds = time.perf_counter() - started
         self._job_seconds += SMOOTHING * (seconds - self._job_seconds)
+        if isinstance(outcome, BaseException) and not _is_callers_fault(outcome):
+            self._look_after(engine)
+        else:
+            self.fault = None
+
+    def _look_after(self, engine: E) -> None:
+        try:
+            self._examine(engine)
+        except Exception as error:
+            self.fault = str(error).partition("\n")[0] or type(error).__name__
+            log.exception("engine_broken", task=self.task)
+        else:
+            self.fault = None
+
+
+def _is_callers_fault(error: BaseException) -> bool:
+    return isinstance(error, ServiceError) and error.code is not ErrorCode.ENGINE_FAILED

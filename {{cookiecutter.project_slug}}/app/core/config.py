@@ -24,7 +24,6 @@ SETTINGS_FILE = ROOT / "settings.toml"
 SETTINGS_FILE_VARIABLE = "SETTINGS_FILE"
 PLACEHOLDER = "change-me"
 
-Device = Literal["cpu", "cuda"]
 Language = Literal["ko", "en", "auto"]
 MessageLanguage = Literal["ko", "en"]
 
@@ -82,8 +81,8 @@ class Settings(SettingsSource):
     cors_origins: Annotated[list[str], NoDecode] = Field(default_factory=list)
     """Origins of web pages that may call, separated by commas; none by default."""
 
-    device: Device = "cpu"
-    """Where local models run."""
+    device: str = "cpu"
+    """Where local models run: a module of ``app/ai/devices``."""
     spoken_language: Language = "auto"
     """Language of the callers' speech; ``auto`` lets the model detect it."""
     message_language: MessageLanguage = "en"
@@ -143,8 +142,13 @@ class Settings(SettingsSource):
 
     static_dir: Path = ROOT / "static"
     """Folder served under ``/static``; spoken answers lie in its ``tts`` folder."""
+    data_dir: Path = ROOT / "data"
+    """Folder of data that outlives the process (a volume in a container)."""
     models_dir: Path = ROOT / "models"
     """Folder of the model weights (a volume in a container)."""
+    model_source: str = ""
+    """Where weights are fetched from before the start: folders, ``owner/name@commit`` of the hub,
+    ``s3://bucket/prefix``, separated by commas; empty leaves it to the engines."""
     tts_keep_hours: Annotated[float, Field(ge=1, le=24 * 30)] = 48.0
     """Age at which a spoken answer is deleted."""
     tts_cleanup_minutes: Annotated[float, Field(gt=0)] = 30.0

@@ -6,9 +6,10 @@ from pydantic import BaseModel
 
 
 class HealthResponse(BaseModel):
-    """The process is alive."""
+    """The process is alive and its engines work, or which one does not."""
 
-    status: Literal["ok"] = "ok"
+    status: Literal["ok", "broken"]
+    reason: str | None = None
 
 
 class ReadyResponse(BaseModel):

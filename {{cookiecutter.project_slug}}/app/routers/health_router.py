@@ -1,4 +1,4 @@
-"""Alive, and ready."""
+"""Alive and sound, and ready."""
 
 from fastapi import APIRouter, Response
 
@@ -8,17 +8,24 @@ from app.routers.dependencies import ServicesDependency
 router = APIRouter(tags=["health"])
 
 
-@router.get("/health")
-async def health() -> HealthResponse:
-    """Tell that the process is alive; it may still be loading its models."""
-    return HealthResponse()
+@router.get("/health", responses={503: {"model": HealthResponse}})
+async def health(services: ServicesDependency, response: Response) -> HealthResponse:
+    """Tell whether the process is sound; it may still be loading its models.
+
+    503: an engine no longer works, and only a new process can mend that.
+    """
+    fault = services.engines.broken
+    if fault is None:
+        return HealthResponse(status="ok")
+    response.status_code = 503
+    return HealthResponse(status="broken", reason=fault)
 
 
 @router.get("/ready", responses={503: {"model": ReadyResponse}})
 async def ready(services: ServicesDependency, response: Response) -> ReadyResponse:
     """Tell whether requests can be answered: 200, or 503 with the reason."""
     engines = services.engines
-    device = services.settings.device
+    device = engines.device
     if engines.ready:
         return ReadyResponse(status="ready", device=device)
     response.status_code = 503

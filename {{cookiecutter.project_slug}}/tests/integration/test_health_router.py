@@ -7,6 +7,7 @@ from unittest.mock import Mock
 import pytest
 from fastapi.testclient import TestClient
 
+from app.ai.devices import cpu
 from app.ai.engines import Configuration
 from app.application import create_app
 from app.core.config import SettingsSource
@@ -19,8 +20,28 @@ def test_health_and_readiness_need_no_key(client: TestClient) -> None:
     # Given a caller without a key
     del client.headers["Authorization"]
     # When the platform asks, Then it is told
-    assert client.get("/health").json() == {"status": "ok"}
+    assert client.get("/health").json() == {"status": "ok", "reason": None}
     assert client.get("/ready").json() == {"status": "ready", "device": "cpu", "reason": None}
+
+
+def test_an_engine_that_broke_is_told_until_it_works_again(
+    client: TestClient, doubles: Doubles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a voice that fails whatever it is given
+    doubles.tts.error = RuntimeError("no voice")
+    monkeypatch.setattr(doubles.tts, "warm_up", doubles.tts.note)
+    # When it has failed once
+    client.post("/v1/audio/speech", json={"model": "tts-1", "input": "안녕"})
+    deadline = time.monotonic() + PATIENCE
+    while (health := client.get("/health")).status_code == 200:
+        assert time.monotonic() < deadline
+        time.sleep(STEP)
+    # Then the platform is told which engine it is
+    assert health.json() == {"status": "broken", "reason": "tts: no voice"}
+    # When it works again, Then the service is sound
+    doubles.tts.error = None
+    assert client.post("/v1/audio/speech", json={"model": "tts-1", "input": "안녕"}).is_success
+    assert client.get("/health").json()["status"] == "ok"
 
 
 def test_it_is_alive_and_not_ready_while_it_loads(
@@ -48,7 +69,7 @@ def test_an_engine_that_cannot_be_loaded_stops_the_server(
     # Given an engine without its weights
     stops: list[bool] = []
     modules = {"stt": engine_module(Mock(side_effect=FileNotFoundError("no weights\nor so")))}
-    configuration = Configuration(make_settings(), modules, {"stt": SettingsSource()})
+    configuration = Configuration(make_settings(), modules, {"stt": SettingsSource()}, cpu)
     with TestClient(create_app(configuration, lambda: stops.append(True))) as client:
         deadline = time.monotonic() + PATIENCE
         while not stops and time.monotonic() < deadline:

@@ -10,6 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, TextStreamer
 from transformers.utils import logging
 
 from app.ai.llm.base import ChatEnd, ChatMessage, ChatOptions, Emit
+from app.ai.weights import local_weights
 from app.core.config import Settings, SettingsSource
 from app.core.errors import ErrorCode, ServiceError
 
@@ -126,13 +127,10 @@ class _Streamer(TextStreamer):
 
 def load(settings: Settings, own: EngineSettings) -> list[TransformersChat]:
     """Load a folder of weights or a model of the hub; workers share it."""
-    name = settings.llm_model
-    if name.startswith((".", "/")) and not Path(name).is_dir():
-        raise FileNotFoundError(f"LLM_MODEL names {name}, but there is no such folder")
+    folder = local_weights(settings.llm_model, settings.models_dir, "LLM_MODEL")
+    name = str(folder or settings.llm_model)
     source: dict[str, Any] = (
-        {}
-        if Path(name).is_dir()
-        else {"revision": own.llm_revision, "cache_dir": settings.models_dir}
+        {} if folder else {"revision": own.llm_revision, "cache_dir": settings.models_dir}
     )
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     tokenizer = AutoTokenizer.from_pretrained(name, **source)

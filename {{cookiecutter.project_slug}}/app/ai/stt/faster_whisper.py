@@ -9,6 +9,7 @@ from faster_whisper import WhisperModel
 
 from app.ai.audio import SAMPLE_RATE, Samples
 from app.ai.stt.base import Segment, TranscribeOptions, Transcript, Word
+from app.ai.weights import local_weights
 from app.core.config import Settings, SettingsSource
 
 # The fall-back ladder of the Whisper paper (section 4.5): hotter when the text repeats itself
@@ -63,12 +64,10 @@ class FasterWhisper:
 def load(settings: Settings, own: EngineSettings) -> list[FasterWhisper]:
     """Load a folder of weights or a size by name; one model serves every worker."""
     logging.getLogger("faster_whisper").setLevel(logging.WARNING)  # two lines for each recording
-    name = settings.stt_model
-    if name.startswith((".", "/")) and not Path(name).is_dir():
-        raise FileNotFoundError(f"STT_MODEL names {name}, but there is no such folder")
+    folder = local_weights(settings.stt_model, settings.models_dir, "STT_MODEL")
     compute_type = own.stt_compute_type
     model = WhisperModel(
-        settings.stt_model,
+        str(folder or settings.stt_model),
         device=settings.device,
         compute_type=COMPUTE_TYPES[settings.device] if compute_type == "auto" else compute_type,
         cpu_threads=settings.stt_threads,

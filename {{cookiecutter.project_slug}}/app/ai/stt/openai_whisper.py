@@ -17,6 +17,7 @@ from whisper.tokenizer import LANGUAGES
 
 from app.ai.audio import SAMPLE_RATE, Samples
 from app.ai.stt.base import Segment, TranscribeOptions, Transcript, Word
+from app.ai.weights import local_weights
 from app.core.config import Settings, SettingsSource
 
 # The fall-back ladder of the Whisper paper (section 4.5): hotter when the text repeats itself
@@ -99,14 +100,15 @@ class OpenAIWhisper:
 
 def load(settings: Settings, own: EngineSettings) -> list[OpenAIWhisper]:
     """Load a checkpoint file or a size by name, and clone it for each worker."""
-    file = Path(settings.stt_model)
-    if file.suffix == ".pt" and not file.is_file():
-        raise FileNotFoundError(f"STT_MODEL names {file}, but there is no such file")
+    name = settings.stt_model
+    file = local_weights(name, settings.models_dir, "STT_MODEL")
+    if file is None and name.endswith(".pt"):
+        raise FileNotFoundError(f"STT_MODEL names {name}, but there is no such file")
     model = whisper.load_model(
-        settings.stt_model, device=settings.device, download_root=str(settings.models_dir)
+        str(file or name), device=settings.device, download_root=str(settings.models_dir)
     )
-    heads = file.with_suffix(".json")
-    if file.is_file() and heads.is_file():
+    heads = file.with_suffix(".json") if file else None
+    if heads and heads.is_file():
         _set_alignment_heads(model, json.loads(heads.read_text("utf-8"))["alignment_heads"])
     clones = [model, *(_clone(model) for _ in range(settings.stt_workers - 1))]
     detector = load_silero_vad(sequence=True)

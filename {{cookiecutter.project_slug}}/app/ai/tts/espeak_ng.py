@@ -32,7 +32,8 @@ class EspeakNg:
         self.voices = (AUTO, *voices)
 
     def warm_up(self) -> None:
-        """Do nothing: each text has a process of its own."""
+        """Speak a letter."""
+        self.speak("a", SpeechOptions(DEFAULT_LANGUAGE))
 
     def speak(self, text: str, options: SpeechOptions) -> Waveform:
         """Speak a text; the voice ``auto`` follows the text's language. See `TextToSpeech`."""

@@ -10,6 +10,7 @@ from supertonic import AVAILABLE_LANGUAGES, AVAILABLE_MODELS, TTS, UNKNOWN_LANGU
 
 from app.ai.audio import Waveform
 from app.ai.tts.base import SpeechOptions
+from app.ai.weights import local_weights
 from app.core.config import Settings, SettingsSource
 
 # The package's own range; outside it it raises.
@@ -64,10 +65,15 @@ class Supertonic:
 
 def load(settings: Settings, own: EngineSettings) -> list[Supertonic]:
     """Load the voices; ONNX Runtime's sessions are safe in any thread, so workers share them."""
-    by_name = own.tts_model in AVAILABLE_MODELS
+    name, models_dir = own.tts_model, settings.models_dir
+    by_name = name in AVAILABLE_MODELS
+    folder = models_dir / name if by_name else local_weights(name, models_dir, "TTS_MODEL")
+    if folder is None:
+        known = ", ".join(AVAILABLE_MODELS)
+        raise FileNotFoundError(f"TTS_MODEL names {name}, which is no folder and none of {known}")
     tts = TTS(
-        model=own.tts_model if by_name else "supertonic-3",
-        model_dir=settings.models_dir / own.tts_model if by_name else Path(own.tts_model),
+        model=name if by_name else "supertonic-3",
+        model_dir=folder,
         auto_download=by_name,
         intra_op_num_threads=own.tts_threads,
     )

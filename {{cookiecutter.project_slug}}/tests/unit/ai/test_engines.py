@@ -2,7 +2,8 @@ from unittest.mock import Mock
 
 import pytest
 
-from app.ai.engines import Configuration, EngineLoadError, Engines, find_engine
+from app.ai.devices import cpu
+from app.ai.engines import Configuration, EngineLoadError, Engines, find_module
 from app.core.config import SettingsError, SettingsSource
 from app.core.errors import ErrorCode, ServiceError
 from tests.conftest import MakeSettings
@@ -17,12 +18,12 @@ pytestmark = pytest.mark.anyio
 def test_an_unknown_engine_is_told_with_those_that_there_are(task: str, name: str) -> None:
     # Given a name that no module has
     with pytest.raises(SettingsError) as refused:
-        find_engine(task, name)
+        find_module(f"{task}_engine", name)
     # When it is looked for, Then the message says what could be chosen
     assert str(refused.value).startswith(f"{task.upper()}_ENGINE: {name!r}")
     known = str(refused.value).split(", but ")[1].removesuffix(" is").split(", ")
     assert known
-    assert all(find_engine(task, engine).EngineSettings for engine in known)
+    assert all(find_module(f"{task}_engine", engine).EngineSettings for engine in known)
 
 
 async def test_engines_answer_once_they_are_loaded(
@@ -57,7 +58,7 @@ async def test_an_engine_that_workers_share_is_warmed_up_once(make_settings: Mak
 
     shared, own = Counted(), Counted()
     modules = {"stt": engine_module(lambda: [shared, shared, own])}
-    engines = Engines(Configuration(make_settings(), modules, {"stt": SettingsSource()}))
+    engines = Engines(Configuration(make_settings(), modules, {"stt": SettingsSource()}, cpu))
     # When they are loaded
     await engines.load()
     await engines.close(PATIENCE)
@@ -74,7 +75,7 @@ async def test_a_load_failure_is_one_sentence(
 ) -> None:
     # Given an engine whose library has a lot to say, or nothing
     modules = {"llm": engine_module(Mock(side_effect=cause))}
-    engines = Engines(Configuration(make_settings(), modules, {"llm": SettingsSource()}))
+    engines = Engines(Configuration(make_settings(), modules, {"llm": SettingsSource()}, cpu))
     # When it is loaded
     with pytest.raises(EngineLoadError) as failed:
         await engines.load()

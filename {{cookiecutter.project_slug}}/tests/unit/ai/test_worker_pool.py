@@ -1,6 +1,7 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
+from unittest.mock import Mock
 
 import pytest
 
@@ -16,8 +17,10 @@ MakePool = Callable[..., WorkerPool[int]]
 async def make_pool() -> AsyncIterator[MakePool]:
     pools: list[WorkerPool[int]] = []
 
-    def make(engines: int = 1, queue: int = 8) -> WorkerPool[int]:
-        pools.append(WorkerPool("test", range(engines), queue))
+    def make(
+        engines: int = 1, queue: int = 8, examine: Callable[[int], None] = lambda _: None
+    ) -> WorkerPool[int]:
+        pools.append(WorkerPool("test", range(engines), queue, examine))
         return pools[-1]
 
     yield make
@@ -89,6 +92,44 @@ async def test_what_a_job_raises_reaches_its_caller_alone(make_pool: MakePool) -
         await pool.run(lambda engine: 1 // engine)
     # When another follows, Then the worker is still there
     assert await pool.run(lambda _: "fine") == "fine"
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("CUDA error"), ServiceError(ErrorCode.ENGINE_FAILED, task="TTS")]
+)
+async def test_a_failure_that_a_small_piece_of_work_repeats_is_the_engines(
+    make_pool: MakePool, error: Exception
+) -> None:
+    # Given an engine that fails at anything
+    examine = Mock(side_effect=ValueError("no voice\nat all"))
+    pool = make_pool(examine=examine)
+    # When a job has failed
+    with pytest.raises(type(error)):
+        await pool.run(Mock(side_effect=error))
+    # Then the engine is broken, and why is one line
+    await until(lambda: pool.fault)
+    assert pool.fault == "no voice"
+    # When a job succeeds all the same, Then it has mended
+    await pool.run(lambda _: None)
+    await until(lambda: pool.fault is None)
+
+
+@pytest.mark.parametrize(
+    ("error", "examined"), [(ZeroDivisionError(), 1), (ServiceError(ErrorCode.TEXT_EMPTY), 0)]
+)
+async def test_a_request_that_fails_alone_breaks_nothing(
+    make_pool: MakePool, error: Exception, examined: int
+) -> None:
+    # Given an engine that works
+    examine = Mock()
+    pool = make_pool(examine=examine)
+    # When a request fails by itself
+    with pytest.raises(type(error)):
+        await pool.run(Mock(side_effect=error))
+    await pool.run(lambda _: None)
+    # Then the engine is examined only where it could have been the cause, and is found well
+    assert examine.call_count == examined
+    assert pool.fault is None
 
 
 async def test_a_stream_keeps_its_order_and_ends(make_pool: MakePool) -> None:

@@ -3,7 +3,7 @@ from functools import partial
 
 import pytest
 
-from app.ai.engines import EngineNames, read_configuration
+from app.ai.engines import ModuleNames, read_configuration
 from app.core.config import ROOT, Settings, SettingsError, read_settings
 from tests.conftest import DEFAULTS, MakeSettings, WriteSettings
 
@@ -11,7 +11,7 @@ from tests.conftest import DEFAULTS, MakeSettings, WriteSettings
 def problems() -> list[str]:
     """Return the lines of the message with which the service refuses to start."""
     with pytest.raises(SettingsError) as refused:
-        read_settings([Settings, EngineNames])
+        read_settings([Settings, ModuleNames])
     return str(refused.value).splitlines()[1:]
 
 

@@ -178,6 +178,13 @@ def test_missing_weights_are_told(load_engines: LoadEngines, tmp_path: Path) -> 
         load_engines("llm", "transformers", llm_model=tmp_path / "nowhere")
 
 
+def test_weights_are_found_in_the_models_folder(load_engines: LoadEngines, weights: Path) -> None:
+    # Given the name of a folder among the models, When loaded, Then those weights are used
+    changes = {"llm_model": weights.name, "models_dir": weights.parent}
+    (engine,) = load_engines("llm", "transformers", **changes)
+    assert engine.model_name == weights.name
+
+
 def test_a_model_that_cannot_chat_is_told(load_engines: LoadEngines, tmp_path: Path) -> None:
     # Given a base model, without a chat template, When loaded, Then the message says so
     with pytest.raises(ValueError, match="no chat template"):

@@ -172,3 +172,10 @@ def test_missing_weights_are_told(load_engines: LoadEngines, tmp_path: Path) -> 
     # Given a folder that is not there, When loaded, Then the message says which setting names it
     with pytest.raises(FileNotFoundError, match=r"STT_MODEL names .*nowhere"):
         load_engines("stt", "faster-whisper", stt_model=tmp_path / "nowhere")
+
+
+def test_weights_are_found_in_the_models_folder(load_engines: LoadEngines, weights: Path) -> None:
+    # Given the name of a folder among the models, When loaded, Then those weights are used
+    changes = {"stt_model": weights.name, "models_dir": weights.parent, "stt_workers": 1}
+    (engine,) = load_engines("stt", "faster-whisper", **changes)
+    assert engine.model_name == weights.name

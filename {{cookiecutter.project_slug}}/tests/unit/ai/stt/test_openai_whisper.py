@@ -158,3 +158,10 @@ def test_missing_weights_are_told(load_engines: LoadEngines) -> None:
     # Given a file that is not there, When loaded, Then the message says which setting names it
     with pytest.raises(FileNotFoundError, match=r"STT_MODEL names .*missing\.pt"):
         load_engines("stt", "openai-whisper", stt_model="missing.pt")
+
+
+def test_weights_are_found_in_the_models_folder(load_engines: LoadEngines, weights: Path) -> None:
+    # Given the name of a file among the models, When loaded, Then those weights are used
+    changes = {"stt_model": weights.name, "models_dir": weights.parent, "stt_workers": 1}
+    (engine,) = load_engines("stt", "openai-whisper", **changes)
+    assert engine.model_name == weights.stem

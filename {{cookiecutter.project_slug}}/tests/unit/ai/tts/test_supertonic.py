@@ -143,3 +143,18 @@ def test_missing_weights_are_told(load_engines: LoadEngines, tmp_path: Path) -> 
     # Given an empty folder, When loaded, Then it is named, and nothing is fetched
     with pytest.raises(FileNotFoundError, match=str(tmp_path)):
         load_engines("tts", "supertonic", tts_model=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["./nowhere", "supertonic-0"])
+def test_a_name_without_weights_is_told(load_engines: LoadEngines, name: str) -> None:
+    # Given a path or a name without weights, When loaded, Then the message says which setting it is
+    with pytest.raises(FileNotFoundError, match=f"TTS_MODEL names {name}"):
+        load_engines("tts", "supertonic", tts_model=name)
+
+
+def test_weights_are_found_in_the_models_folder(load_engines: LoadEngines, folder: Path) -> None:
+    # Given the name of a folder among the models, When loaded, Then those weights are used
+    engine, *_ = load_engines(
+        "tts", "supertonic", tts_model=folder.name, models_dir=folder.parent, tts_steps=1
+    )
+    assert engine.voices == ("F1", "M1")

@@ -1,0 +1,77 @@
+"""An NVIDIA GPU."""
+
+import ctypes
+import importlib.util
+import os
+from pathlib import Path
+from typing import Any
+
+import pynvml
+
+from app.ai.devices import DeviceError
+
+# CUDA 12 of any minor version runs on every driver from this one on (NVIDIA, "CUDA
+# Compatibility", minor version compatibility).
+OLDEST_DRIVER = "525.60.13"
+OLDEST_CUDA = 12_000
+GIB = 1024**3
+# CTranslate2 opens these by their bare names; torch finds its own.
+LIBRARIES = ("cublas/lib/libcublas.so.12", "cudnn/lib/libcudnn.so.9")
+
+
+def prepare() -> str:
+    """Load CUDA's libraries and return the name and memory of the GPU that will be used.
+
+    Raises:
+        DeviceError: no driver or no GPU is in reach, or the driver is too old.
+    """
+    load_libraries()
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError as error:
+        raise DeviceError(
+            f"DEVICE is cuda, but no NVIDIA driver is in reach ({error}). Start the container with "
+            "--gpus all, on a machine with the driver and the NVIDIA Container Toolkit."
+        ) from error
+    try:
+        return _describe()
+    except pynvml.NVMLError as error:
+        raise DeviceError(f"DEVICE is cuda, but the GPU does not answer: {error}.") from error
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def load_libraries() -> None:
+    """Load cuBLAS and cuDNN from their packages, so that no path has to be set for them."""
+    spec = importlib.util.find_spec("nvidia")
+    folders = spec.submodule_search_locations if spec else None
+    for folder in folders or ():
+        for name in LIBRARIES:
+            file = Path(folder) / name
+            if file.is_file():
+                ctypes.CDLL(str(file), mode=ctypes.RTLD_GLOBAL)
+
+
+def _describe() -> str:
+    version = pynvml.nvmlSystemGetCudaDriverVersion_v2()
+    if version < OLDEST_CUDA:
+        raise DeviceError(
+            f"The NVIDIA driver {pynvml.nvmlSystemGetDriverVersion()} is too old for CUDA 12: "
+            f"install {OLDEST_DRIVER} or a later one."
+        )
+    gpu = _first_visible()
+    memory = pynvml.nvmlDeviceGetMemoryInfo(gpu).total / GIB
+    return f"cuda: {pynvml.nvmlDeviceGetName(gpu)}, {memory:.0f} GiB"
+
+
+def _first_visible() -> Any:
+    """Return the GPU that CUDA counts as its first; ``CUDA_VISIBLE_DEVICES`` chooses it."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0]
+    if pynvml.nvmlDeviceGetCount() == 0 or visible in {"", "-1"}:
+        raise DeviceError(
+            "DEVICE is cuda, but no GPU is visible here. Start the container with --gpus all, and "
+            "leave CUDA_VISIBLE_DEVICES unset or name a GPU in it."
+        )
+    if visible.isdigit():
+        return pynvml.nvmlDeviceGetHandleByIndex(int(visible))
+    return pynvml.nvmlDeviceGetHandleByUUID(visible)
