@@ -44,6 +44,18 @@ def test_own_suite_passes(engines: Answers, render: Render) -> None:
     run([str(python), "-m", "pytest", "--cov", "-p", "no:cacheprovider"], project)
 
 
+def test_own_suite_of_a_gpu_project_passes(render: Render) -> None:
+    # Given a GPU project, and its locks but for torch, which is the CPU's here
+    answers = {"stt_engine": "faster-whisper", "llm_engine": "transformers"}
+    project = render({**answers, "device": "gpu", "tts_engine": "espeak-ng"})
+    files = [LOCKS / "torch-cpu.txt", project / "requirements.txt"]
+    python = environment([*files, project / "requirements-dev.txt"])
+    # When its own tests run, and its types are checked
+    # Then both pass
+    run([str(python), "-m", "pytest", "--cov", "-p", "no:cacheprovider"], project)
+    run([str(python), "-m", "mypy"], project)
+
+
 @pytest.mark.parametrize("engines", ENGINE_SETS, ids=name_of)
 def test_types_are_right(engines: Answers, render: Render, every_engine: Path) -> None:
     # Given a project of any set of engines

@@ -15,7 +15,7 @@ from app.ai.devices import DeviceError
 OLDEST_DRIVER = "525.60.13"
 OLDEST_CUDA = 12_000
 GIB = 1024**3
-# CTranslate2 opens these by their bare names; torch finds its own.
+# Opened by their bare names by some engines; torch finds its own.
 LIBRARIES = ("cublas/lib/libcublas.so.12", "cudnn/lib/libcudnn.so.9")
 
 

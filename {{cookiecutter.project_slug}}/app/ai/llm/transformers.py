@@ -21,7 +21,7 @@ class EngineSettings(SettingsSource):
     llm_context_tokens: Annotated[int, Field(ge=64)] = 4096
     """Prompt and answer together; bounds the memory of one request."""
     llm_dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Number format of the weights; ``auto`` is the one they are stored in."""
+    """Number format of the weights; ``auto`` is half precision on CUDA, on the CPU as stored."""
     llm_threads: int | None = None
     """CPU threads of one answer; None is every core."""
     llm_revision: str = "main"
@@ -134,11 +134,19 @@ def load(settings: Settings, own: EngineSettings) -> list[TransformersChat]:
     )
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     tokenizer = AutoTokenizer.from_pretrained(name, **source)
-    model: Any = AutoModelForCausalLM.from_pretrained(name, dtype=own.llm_dtype, **source)
+    dtype = number_format(own.llm_dtype, settings.device)
+    model: Any = AutoModelForCausalLM.from_pretrained(name, dtype=dtype, **source)
     model = model.to(settings.device).eval()
     if not tokenizer.chat_template:
         raise ValueError(f"LLM_MODEL {name} has no chat template; choose an instruct model")
     return [TransformersChat(model, tokenizer, settings, own)] * settings.llm_workers
+
+
+def number_format(wanted: str, device: str) -> str | torch.dtype:
+    """Return the format to load weights in; older GPUs know float16 but not bfloat16."""
+    if wanted != "auto" or device == "cpu":
+        return wanted
+    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
 
 
 def _sampling(options: ChatOptions) -> dict[str, Any]:

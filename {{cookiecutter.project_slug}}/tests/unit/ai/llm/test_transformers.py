@@ -9,7 +9,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from app.ai.llm.base import ChatEnd, ChatMessage, ChatOptions
-from app.ai.llm.transformers import TransformersChat
+from app.ai.llm.transformers import TransformersChat, number_format
 from app.core.errors import ErrorCode, ServiceError
 from tests.conftest import LoadEngines
 
@@ -189,3 +189,25 @@ def test_a_model_that_cannot_chat_is_told(load_engines: LoadEngines, tmp_path: P
     # Given a base model, without a chat template, When loaded, Then the message says so
     with pytest.raises(ValueError, match="no chat template"):
         load_engines("llm", "transformers", llm_model=build_tiny(tmp_path, template=""))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "device", "knows_bfloat16", "expected"),
+    [
+        ("auto", "cpu", False, "auto"),
+        ("auto", "cuda", True, torch.bfloat16),
+        ("auto", "cuda", False, torch.float16),
+        ("float32", "cuda", True, "float32"),
+    ],
+)
+def test_a_gpu_computes_in_half_precision_unless_told_otherwise(
+    wanted: str,
+    device: str,
+    knows_bfloat16: bool,
+    expected: object,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Given a GPU of a newer or an older kind
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: knows_bfloat16)
+    # When the format is chosen, Then it is one of its own, and the setting wins
+    assert number_format(wanted, device) == expected
