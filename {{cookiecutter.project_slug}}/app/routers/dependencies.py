@@ -29,8 +29,11 @@ OPENAI_ERRORS: Responses = {
 }
 
 
-def get_services(request: Request) -> Services:
-    """Return the application's services."""
+async def get_services(request: Request) -> Services:
+    """Return the application's services.
+
+    A plain function would be called in a thread, and wait there for models that keep Python busy.
+    """
     services: Services = request.app.state.services
     return services
 
