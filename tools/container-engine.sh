@@ -18,19 +18,17 @@ install() {
   [[ $(id -u) = 0 ]] && command -v apt-get >/dev/null ||
     fail "no Docker engine answers. Start it, or install Docker Engine $NEEDED or newer with buildx and compose."
   echo "installing Docker ..."
-  local mirror release list=/etc/apt/sources.list.d/container-engine.list
+  local mirror release suite="" list=/etc/apt/sources.list.d/container-engine.list
   release=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
   if [[ $release = bookworm ]]; then
-    mirror=$(awk '/^URIs:/ {print $2; exit}' /etc/apt/sources.list.d/debian.sources 2>/dev/null ||
-      awk '$1 == "deb" {print $2; exit}' /etc/apt/sources.list)
-    [[ $mirror ]] || fail "apt's configuration names no Debian mirror"
+    . "$(dirname "$0")/debian-mirror.sh"
     echo "deb $mirror $SUITE main" >"$list"
     printf 'Package: *\nPin: release n=%s\nPin-Priority: 100\n' $SUITE >/etc/apt/preferences.d/container-engine
     suite=/$SUITE
   fi
   apt-get update -qq
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends iptables containerd runc \
-    "docker.io${suite:-}" "docker-cli${suite:-}" "docker-buildx${suite:-}" "docker-compose${suite:-}" >/dev/null
+    "docker.io$suite" "docker-cli$suite" "docker-buildx$suite" "docker-compose$suite" >/dev/null
 }
 
 if ! server_version >/dev/null; then

@@ -21,8 +21,7 @@ docker image inspect "$PYTHON" "$CUDA" >/dev/null 2>&1 && exit 0
 mkdir -p "$WORK"
 if [[ ! -s $WORK/base.tar ]]; then
   echo "making the stand-in images ..."
-  mirror=$(awk '/^URIs:/ {print $2; exit}' /etc/apt/sources.list.d/debian.sources 2>/dev/null ||
-    awk '$1 == "deb" {print $2; exit}' /etc/apt/sources.list)
+  . "$(dirname "$0")/debian-mirror.sh"
   root=$WORK/root
   rm -rf "$root"
   debootstrap --variant=minbase \
@@ -69,7 +68,7 @@ if [[ ! -s $WORK/uv/downloads.json ]]; then
   ln -s python3.11 "$python/bin/python3"
   ln -s python3.11 "$python/bin/python"
   find "$prefix/lib" -maxdepth 1 -name 'libpython3*.so*' -exec cp -a {} "$python/lib/" \;
-  tar -C "$prefix/lib/python3.11" --exclude=./site-packages --exclude=./test --exclude=__pycache__ --exclude='*.a' -cf - . |
+  tar -C "$prefix/lib/python3.11" --exclude=./site-packages --exclude=./sitecustomize.py --exclude=./test --exclude=__pycache__ --exclude='*.a' -cf - . |
     tar -xf - -C "$python/lib/python3.11"
   patchelf --set-rpath '$ORIGIN/../lib' "$python/bin/python3.11"
   tar -C "$WORK/uv" -czf "$WORK/uv/$archive" python

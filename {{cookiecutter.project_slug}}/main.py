@@ -1,18 +1,33 @@
-"""Entry point: ``python main.py``, or ``uvicorn main:app``."""
+"""Entry point: ``python main.py``."""
 
 import os
 import signal
+from collections.abc import Callable
+
+
+def on_stop(action: Callable[[], object]) -> None:
+    """Do something when an operator or the platform asks the process to end."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: action())
+
+
+# Before all else: the first process of a container ignores signals that it has no handler for,
+# and the imports below take seconds. An exception inside of one could crash native code.
+on_stop(lambda: os._exit(0))
+
+import errno
 import sys
-from typing import NoReturn
 
 import uvicorn
+from dotenv import load_dotenv
 
 from app.ai.engines import read_configuration
 from app.application import create_app
-from app.core.config import SettingsError
-from app.start_up import StartUpError, prepare
+from app.core.config import ROOT, SettingsError
+from app.start_up import StartUpError, prepare, taken
 
 EXIT_LOAD_FAILURE = 3
+EXIT_UNFINISHED = 4
 
 failures: list[int] = []
 
@@ -23,45 +38,48 @@ def stop_server() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def stop_starting(*_: object) -> NoReturn:
-    """End a start that is not done yet: a container's first process ignores signals by default."""
-    sys.exit(0)
-
-
-for number in (signal.SIGINT, signal.SIGTERM):
-    signal.signal(number, stop_starting)
-try:
-    configuration = read_configuration()
-except SettingsError as error:
-    print(error, file=sys.stderr)
-    sys.exit(os.EX_CONFIG)
-app = create_app(configuration, stop_server)
-
-
 def main() -> int:
     """Serve until SIGTERM; running requests get their time to end. Return the exit status."""
-    settings = configuration.settings
+    load_dotenv(ROOT / ".env")  # libraries look for their keys in the environment alone
     try:
+        configuration = read_configuration()
+        app = create_app(configuration, stop_server)
+        on_stop(sys.exit)  # a fetch of weights tidies up
         listener = prepare(configuration)
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return os.EX_CONFIG
     except StartUpError as error:
         print(f"The service cannot start: {error}", file=sys.stderr)
         return error.exit_status
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # uvicorn stops well at a signal, then raises it again for the handler that it found:
-        # this one, so that a service that was asked to stop exits with 0.
-        signal.signal(number, lambda *_: None)
+    # uvicorn stops well at a signal, then raises it again for the handler that it found: this one,
+    # so that a service that was asked to stop exits with 0.
+    on_stop(lambda: None)
     server = uvicorn.Server(
         uvicorn.Config(
             app,
             log_config=None,
             access_log=False,
             server_header=False,
-            timeout_graceful_shutdown=settings.shutdown_seconds,
+            timeout_graceful_shutdown=configuration.settings.shutdown_seconds,
         )
     )
-    server.run(sockets=[listener])
-    return failures[0] if failures else 0
+    try:
+        server.run(sockets=[listener])
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        # Bound all along, but another process was the first to listen there.
+        print(f"The service cannot start: {taken(configuration.settings)}", file=sys.stderr)
+        return os.EX_OSERR
+    if failures:
+        return failures[0]
+    return 0 if app.state.engines_ended else EXIT_UNFINISHED
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Models that still load or compute would crash in an interpreter that is being taken down.
+    os._exit(status)

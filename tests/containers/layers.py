@@ -18,8 +18,8 @@ KNOWN_LARGE = re.compile(
 )
 # What CUDA is made of, in the GPU image alone.
 CUDA_LARGE = re.compile(
-    r"/site-packages/(nvidia/.+|torch/lib/[\w-]+|triton/_C/libtriton|triton/.+/bin/[\w-]+)"
-    r"(\.so[\d.]*)?$"
+    r"/site-packages/(nvidia/.+\.so|torch/lib/[\w-]+\.so|triton/_C/libtriton\.so|triton/.+/bin/\w+)"
+    r"[\d.]*$"
 )
 WEIGHTS = re.compile(r"\.(pt|pth|bin|safetensors|gguf|onnx|jit|ckpt|h5|msgpack)$")
 # Files with such names that packages hold as part of their code, none of them a model of ours:
@@ -64,6 +64,18 @@ def layers(image: str, folder: Path) -> list[Path]:
     return [folder / name for name in manifest["Layers"]]
 
 
+def holding(tars: list[Path], text: str) -> list[str]:
+    """Return the files of all layers whose content has a text; layers may be compressed."""
+    found = []
+    for path in tars:
+        with tarfile.open(path) as tar:
+            for member in tar:
+                content = tar.extractfile(member) if member.isfile() else None
+                if content and member.size < LARGE and text.encode() in content.read():
+                    found.append(member.name)
+    return found
+
+
 def files(tars: list[Path]) -> Iterator[File]:
     """Yield every regular file of every layer."""
     for number, path in enumerate(tars):
@@ -73,11 +85,11 @@ def files(tars: list[Path]) -> Iterator[File]:
                     yield File(number, str(PurePosixPath(member.name)), member.size)
 
 
-def problems(found: list[File]) -> list[str]:
-    """Return a line for each file that must not be in an image."""
+def problems(found: list[File], *, cuda: bool) -> list[str]:
+    """Return a line for each file that must not be in an image; with `cuda` its own may be big."""
     lines = []
     for file in found:
-        known = KNOWN_LARGE.search(file.path) or CUDA_LARGE.search(file.path)
+        known = KNOWN_LARGE.search(file.path) or (cuda and CUDA_LARGE.search(file.path))
         if file.size > LARGE and not known:
             lines.append(f"large: {file.path} ({file.size / 1e6:.0f} MB)")
         is_code = CODE_DATA.search(file.path) and file.size < CODE_DATA_LARGEST

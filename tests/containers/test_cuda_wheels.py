@@ -77,4 +77,4 @@ def test_no_layer_holds_what_does_not_belong(image: str, tmp_path: Path) -> None
     shutil.rmtree(tmp_path)
     sizes = {n: sum(f.size for f in found if f.layer == n) for n in {f.layer for f in found}}
     print({number: f"{size / 1e6:.0f} MB" for number, size in sizes.items()})
-    assert problems(found) == []
+    assert problems(found, cuda=True) == []

@@ -20,6 +20,7 @@ from tests.service.conftest import RATE, recorded_speech, samples_of, wav_of
 SPEECH = "/v1/audio/speech"
 ESPEAK_DATA = "/usr/lib/x86_64-linux-gnu/espeak-ng-data"
 GRACE = 60
+UNFINISHED = 4
 
 
 def speak(container: Container) -> httpx2.Response:
@@ -52,28 +53,25 @@ def test_what_was_said_is_still_there_after_a_restart(light_image: Image, weight
             assert second.exec("cat", "/srv/data/index") == "kept"
 
 
-def test_a_backup_fits_a_fresh_volume(light_image: Image, weights: Path) -> None:
-    # Given a volume that the service has written, saved to an archive by root
-    mount = f"--volume={weights}:{MOUNTED}:ro"
-    with (
-        volumes("/srv/data", "/srv/static/tts") as old,
-        volumes("/srv/data", "/srv/static/tts") as new,
-    ):
-        with running(light_image.name, mount, *old.options(), settings=light_image.settings) as one:
-            one.until_ready()
-            one.exec("sh", "-c", "mkdir /srv/data/v1 && echo kept > /srv/data/v1/index")
-        move = "tar -C /old -cf - . | tar -C /new -xf -"
-        docker(
-            "run", "--rm", "--user=0", f"--volume={old.names['/srv/data']}:/old",
-            f"--volume={new.names['/srv/data']}:/new", light_image.name, "sh", "-c", move,
-        )  # fmt: skip
-        # When it is restored into a fresh one
-        with running(light_image.name, mount, *new.options(), settings=light_image.settings) as two:
-            two.until_ready()
-            # Then the service reads it, and writes on
-            assert two.exec(
-                "sh", "-c", "echo more >> /srv/data/v1/index; cat /srv/data/v1/index"
-            ) == ("kept\nmore")
+@pytest.mark.parametrize("folder", ["/srv/data", "/srv/models", "/srv/static/tts"])
+def test_a_backup_fits_a_fresh_volume(folder: str, light_image: Image) -> None:
+    # Given a volume that the service's user has written, saved to an archive by root
+    image = light_image.name
+    write = f"mkdir {folder}/v1 && echo kept > {folder}/v1/index"
+    save, restore = "tar -C /from -czf /to/a.tar.gz .", "tar -C /to -xzf /from/a.tar.gz"
+    run = ["run", "--rm", "--read-only", "--cap-drop=ALL"]
+    with volumes(folder, "/archive") as old, volumes(folder) as new:
+        archive, first, second = old.names["/archive"], old.names[folder], new.names[folder]
+        docker(*run, f"--volume={first}:{folder}", image, "sh", "-c", write)
+        saved = ["--user=0", f"--volume={first}:/from:ro", f"--volume={archive}:/to"]
+        docker("run", "--rm", *saved, image, *save.split())
+        # When it is restored into a fresh one, as the README says
+        restored = ["--user=0", f"--volume={second}:/to", f"--volume={archive}:/from:ro"]
+        docker("run", "--rm", *restored, image, *restore.split())
+        # Then the service's user, without any right, reads it and writes on
+        more = f"echo more >> {folder}/v1/index && touch {folder}/new && cat {folder}/v1/index"
+        out = docker(*run, f"--volume={second}:{folder}", image, "sh", "-c", more)
+        assert out == "kept\nmore"
 
 
 def test_a_running_request_ends_before_the_container_does(light: Container, tmp_path: Path) -> None:
@@ -100,6 +98,31 @@ def test_a_running_request_ends_before_the_container_does(light: Container, tmp_
     assert light.state["ExitCode"] == 0
     assert time.monotonic() - started < GRACE
     assert "Traceback" not in light.logs()
+
+
+def test_work_that_outlasts_its_time_is_given_up_in_order(
+    light_image: Image, weights: Path, tmp_path: Path
+) -> None:
+    # Given a service with one second for running requests, and one that takes longer
+    clips = [samples_of(clip) for clip in recorded_speech()]
+    recording = wav_of(np.concatenate(clips * 5), tmp_path / "long.wav").read_bytes()
+    settings = light_image.settings | {"SHUTDOWN_SECONDS": "1"}
+    mount = f"--volume={weights}:{MOUNTED}:ro"
+    with (
+        running(light_image.name, mount, *FRESH, settings=settings) as it,
+        ThreadPoolExecutor() as pool,
+    ):
+        it.until_ready()
+        files, data = {"file": ("long.wav", recording)}, {"model": "whisper-1"}
+        reply = pool.submit(it.post, "/v1/audio/transcriptions", files=files, data=data)
+        time.sleep(1)
+        assert not reply.done()
+        # When the container is stopped
+        docker("stop", f"--time={GRACE}", it.id)
+        # Then it ends by itself, without a crash, and says that work was left
+        assert it.state["ExitCode"] == UNFINISHED
+        assert "work_unfinished" in it.logs()
+        assert "terminate called" not in it.logs()
 
 
 def test_health_follows_the_engines(light_image: Image, weights: Path, tmp_path: Path) -> None:
@@ -130,12 +153,15 @@ def test_health_follows_the_engines(light_image: Image, weights: Path, tmp_path:
         assert "tts" in said
 
 
-def test_sigterm_while_the_models_load_ends_it_at_once(light_image: Image, weights: Path) -> None:
-    # Given a container that has just been started
+@pytest.mark.parametrize("delay", [0.1, 0.4, 1.0, 2.0])
+def test_sigterm_during_the_start_ends_it_at_once(
+    delay: float, light_image: Image, weights: Path
+) -> None:
+    # Given a container that has just been started: Python, imports, models
     mount = f"--volume={weights}:{MOUNTED}:ro"
     with running(light_image.name, mount, *FRESH, settings=light_image.settings) as it:
-        # When it is stopped within its first second
-        time.sleep(0.7)
+        # When it is stopped
+        time.sleep(delay)
         started = time.monotonic()
         docker("stop", f"--time={GRACE}", it.id)
         # Then it does not wait to be killed

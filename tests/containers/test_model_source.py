@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import json
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -51,6 +51,12 @@ def address(container: Container, network: str) -> str:
     return f"http://{found}:8000"
 
 
+def partial_bytes(container: Container) -> int:
+    """Return how much of the file that grows is there."""
+    command = "cat /srv/models/.partial/* 2>/dev/null | wc -c"
+    return int(container.exec("sh", "-c", command))
+
+
 def until_it_hears(container: Container, network: str) -> str:
     """Wait until it is ready, and return what it hears."""
 
@@ -88,14 +94,15 @@ def test_a_container_fetches_its_weights_and_goes_on_after_a_kill(
     with volumes("/srv/models", "/srv/data", "/srv/static/tts") as kept:
         options = (f"--network={bucket.network}", *kept.options())
         with running(light_image.name, *options, settings=settings) as first:
-            # When the container is killed once its weights begin to come
-            first.until(lambda: "weights_fetching" in first.logs(), "fetching")
-            time.sleep(0.2)
+            # When the container is killed while its weights come
+            first.until(lambda: partial_bytes(first) > 0, "fetching")
             docker("kill", "--signal=KILL", first.id)
         with running(light_image.name, *options, settings=settings) as second:
-            # Then the next one fetches the rest, verified, and hears
+            # Then the next one fetches the rest alone, verified, and hears
             assert until_it_hears(second, bucket.network)
             log = second.logs()
+            (line,) = (line for line in log.splitlines() if '"weights_fetching"' in line)
+            assert 0 < json.loads(line)["megabytes_there"] < json.loads(line)["megabytes"]
             assert "weights_ready" in log
             assert settings["AWS_SECRET_ACCESS_KEY"] not in log
         # And one that finds everything there fetches nothing
@@ -125,6 +132,7 @@ def test_two_replicas_share_one_fetch(light_image: Image, bucket: Bucket) -> Non
             assert until_it_hears(other, bucket.network)
             logs = one.logs(), other.logs()
     assert sorted("weights_fetching" in log for log in logs) == [False, True]
+    assert sorted("weights_waiting" in log for log in logs) == [False, True]
 
 
 @pytest.mark.parametrize(

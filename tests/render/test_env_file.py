@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import stat
 import subprocess
 from pathlib import Path
@@ -58,3 +59,15 @@ def test_git_add_stages_no_secret(render: Render, tmp_path: Path) -> None:
     assert ".env" not in staged
     assert not [name for name in staged if name.startswith(("models/w", "data/s", "static/tts/a"))]
     assert secret not in git(project, "grep", "--cached", "-h", "-e", "")
+
+
+def test_make_writes_a_new_one_where_it_is_missing(render: Render, tmp_path: Path) -> None:
+    # Given a fresh clone: no .env, no environment, and no Python either
+    project = tmp_path / "clone"
+    shutil.copytree(render({"project_slug": "one"}), project)
+    (project / ".env").unlink()
+    # When it is made
+    subprocess.run(["make", ".env", "PYTHON="], cwd=project, check=True, capture_output=True)
+    # Then it has a long random key, for its owner alone
+    assert len(keys(project)["API_KEYS"].removeprefix("default:")) == 64
+    assert stat.S_IMODE((project / ".env").stat().st_mode) == 0o600

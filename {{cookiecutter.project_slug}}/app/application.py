@@ -19,6 +19,7 @@ from app.services.container import Services
 
 ROUTERS = (health_router, chat_router, voice_router, openai_router, page_router)
 SECONDS_PER_MINUTE = 60
+LINGER_SECONDS = 1.0
 log = get_logger(__name__)
 
 
@@ -44,7 +45,10 @@ def create_app(configuration: Configuration, on_load_failure: Callable[[], None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await engines.close(settings.shutdown_seconds)
+        # Running requests have had their time: the server waits for them before it comes here.
+        app.state.engines_ended = await engines.close(LINGER_SECONDS)
+        if not app.state.engines_ended:
+            log.warning("work_unfinished", seconds=settings.shutdown_seconds)
 
     app = FastAPI(
         title=settings.service_name,
@@ -52,6 +56,7 @@ def create_app(configuration: Configuration, on_load_failure: Callable[[], None]
         telemetry={"tracing": False},
     )
     app.state.settings = settings
+    app.state.engines_ended = True
     app.state.services = services
     app.add_middleware(
         CORSMiddleware,

@@ -43,6 +43,10 @@ def prepare(configuration: Configuration) -> socket.socket:
         provide_weights(settings.model_source, settings.models_dir)
     except WeightsError as error:
         raise StartUpError(error.exit_status, str(error)) from error
+    except Exception as error:
+        # The libraries read settings of their own; what they make of them is no list that ends.
+        sentence = f"The weights cannot be provided: {type(error).__name__} ({error})."
+        raise StartUpError(os.EX_SOFTWARE, sentence) from error
     return listener
 
 
@@ -82,8 +86,12 @@ def bind(settings: Settings) -> socket.socket:
         listener.bind((host, port))
     except OSError as error:
         listener.close()
-        reason = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be used ({error})"
-        raise StartUpError(
-            os.EX_OSERR, f"Port {port} on {host} {reason}. Set PORT or HOST to another."
-        ) from error
+        reason = "" if error.errno == errno.EADDRINUSE else f"cannot be used ({error})"
+        raise StartUpError(os.EX_OSERR, taken(settings, reason)) from error
     return listener
+
+
+def taken(settings: Settings, reason: str = "") -> str:
+    """Return the sentence about an address that cannot be listened on."""
+    where = f"Port {settings.port} on {settings.host}"
+    return f"{where} {reason or 'is taken'}. Set PORT or HOST to another."

@@ -161,11 +161,12 @@ class Engines:
             seconds = round(time.perf_counter() - started, 2)
             log.info("engine_loaded", task=task, engine=name, seconds=seconds)
 
-    async def close(self, seconds: float) -> None:
-        """Let running jobs end, within this time."""
-        for pool in self._pools.values():
-            await asyncio.to_thread(pool.close, seconds)
+    async def close(self, seconds: float) -> bool:
+        """Let running jobs end, within this time for all; return whether they have."""
+        closing = (asyncio.to_thread(pool.close, seconds) for pool in self._pools.values())
+        ended = await asyncio.gather(*closing)
         self._pools.clear()
+        return all(ended)
 
     def _load(self, task: str) -> list[Any]:
         configuration = self._configuration

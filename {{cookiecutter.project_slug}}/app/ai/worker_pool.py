@@ -72,8 +72,7 @@ class WorkerPool(Generic[E]):
     ) -> None:
         self.task = task
         self.engine = engines[0]
-        self.fault: str | None = None
-        """Why the engine is broken, or None."""
+        self._faults: dict[int, str] = {}
         self._examine = examine
         self._jobs: queue.Queue[_Job[E] | None] = queue.Queue()
         self._size = queue_size
@@ -81,11 +80,16 @@ class WorkerPool(Generic[E]):
         self._lock = threading.Lock()
         self._job_seconds = DEFAULT_JOB_SECONDS
         self._threads = [
-            threading.Thread(target=self._work, args=(engine,), name=f"{task}-{n}", daemon=True)
+            threading.Thread(target=self._work, args=(n, engine), name=f"{task}-{n}", daemon=True)
             for n, engine in enumerate(engines)
         ]
         for thread in self._threads:
             thread.start()
+
+    @property
+    def fault(self) -> str | None:
+        """Why an engine is broken, or None. Others of the pool may still work."""
+        return next(iter([*self._faults.values()]), None)
 
     async def run(self, call: Callable[[E], T]) -> T:
         """Return the call's result; the call runs in a worker thread with its engine.
@@ -128,13 +132,14 @@ class WorkerPool(Generic[E]):
             seconds = max(1, round(self._job_seconds * self._size / len(self._threads)))
             raise ServiceError(ErrorCode.QUEUE_FULL, seconds=seconds, retry_after=seconds)
 
-    def close(self, timeout: float) -> None:
-        """Let running jobs end, within ``timeout`` seconds; the threads end with them."""
+    def close(self, timeout: float) -> bool:
+        """Let running jobs end, within ``timeout`` seconds; return whether all threads have."""
         deadline = time.monotonic() + timeout
         for _ in self._threads:
             self._jobs.put(None)
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
 
     def _submit(self, call: Callable[[E, Emit[Any]], Any]) -> _Job[E]:
         job = _Job(call, asyncio.get_running_loop())
@@ -143,16 +148,16 @@ class WorkerPool(Generic[E]):
             self._jobs.put(job)
         return job
 
-    def _work(self, engine: E) -> None:
+    def _work(self, number: int, engine: E) -> None:
         while (job := self._jobs.get()) is not None:
             with self._lock:
                 self._idle -= 1
             if not job.cancelled.is_set():
-                self._do(job, engine)
+                self._do(job, number, engine)
             with self._lock:
                 self._idle += 1
 
-    def _do(self, job: _Job[E], engine: E) -> None:
+    def _do(self, job: _Job[E], number: int, engine: E) -> None:
         started = time.perf_counter()
         try:
             outcome = job.call(engine, job.emit)
@@ -163,19 +168,19 @@ class WorkerPool(Generic[E]):
         job.tell("end", outcome)
         seconds = time.perf_counter() - started
         self._job_seconds += SMOOTHING * (seconds - self._job_seconds)
-        if isinstance(outcome, BaseException) and not _is_callers_fault(outcome):
-            self._look_after(engine)
-        else:
-            self.fault = None
+        if not isinstance(outcome, BaseException):
+            self._faults.pop(number, None)
+        elif not _is_callers_fault(outcome):
+            self._look_after(number, engine)
 
-    def _look_after(self, engine: E) -> None:
+    def _look_after(self, number: int, engine: E) -> None:
         try:
             self._examine(engine)
-        except Exception as error:
-            self.fault = str(error).partition("\n")[0] or type(error).__name__
+        except BaseException as error:  # a panic of native code is one; the worker must live on
+            self._faults[number] = str(error).partition("\n")[0] or type(error).__name__
             log.exception("engine_broken", task=self.task)
         else:
-            self.fault = None
+            self._faults.pop(number, None)
 
 
 def _is_callers_fault(error: BaseException) -> bool:

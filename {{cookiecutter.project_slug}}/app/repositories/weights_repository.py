@@ -1,8 +1,8 @@
 """Brings the model weights that ``MODEL_SOURCE`` names, before the service starts."""
 
 import os
-import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from app.core.logger import get_logger
@@ -74,7 +74,9 @@ def _provide(sources: list[Source], models_dir: Path, record: Record) -> int:
         return 0
     models_dir.mkdir(parents=True, exist_ok=True)
     with only_fetcher(models_dir) as still_ours:
-        record = Record(models_dir)  # another process may have fetched in the meantime
+        began = time.time()
+        # Read anew: another process may have fetched in the meantime.
+        record = Record(models_dir, before_saving=still_ours)
         missing = {
             file.path: (source, file)
             for source in sources
@@ -96,10 +98,12 @@ def _provide(sources: list[Source], models_dir: Path, record: Record) -> int:
         for source, file in missing.values():
             download(source, file, models_dir, progress)
             record.add(models_dir / file.path, file.digest)
+        still_ours()
         _delete_outdated(listings, models_dir, record)
         record.listings |= listings
         record.save()
-        shutil.rmtree(models_dir / PARTIAL_FOLDER, ignore_errors=True)
+        still_ours()
+        _delete_leftovers(models_dir / PARTIAL_FOLDER, began)
     return len(missing)
 
 
@@ -157,3 +161,15 @@ def _delete_outdated(listings: Listings, models_dir: Path, record: Record) -> No
             if file.path not in wanted and record.knows(path, file.digest):
                 path.unlink()
                 record.forget(path)
+
+
+def _delete_leftovers(folder: Path, began: float) -> None:
+    """Delete what earlier starts have left of files that are not wanted any more.
+
+    What was written since we began is another process's, should it have taken over just now.
+    """
+    with suppress(OSError):  # it costs space, and nothing else
+        for path in folder.iterdir():
+            if path.stat().st_mtime < began:
+                path.unlink()
+        folder.rmdir()

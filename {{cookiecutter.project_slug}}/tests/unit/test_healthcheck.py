@@ -46,6 +46,20 @@ def test_the_answer_is_the_exit_status(
     assert capsys.readouterr().out == printed
 
 
+def test_a_proxy_of_the_environment_is_not_asked(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a proxy, as a company's network has one
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    # When the service is asked, Then it answers itself
+    assert healthcheck.check("/health", str(port)) is None
+
+
+def test_a_port_that_is_none_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given nonsense, When asked, Then the reason is a line
+    assert healthcheck.check("/health", "abc")
+
+
 def test_a_service_that_is_not_there_is_no_stack_trace() -> None:
     # Given a port where nobody listens, When asked, Then the reason is a line
-    assert "refused" in str(healthcheck.check("/health", 1))
+    assert "refused" in str(healthcheck.check("/health", "1"))

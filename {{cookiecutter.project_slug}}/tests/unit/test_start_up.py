@@ -62,6 +62,17 @@ def test_weights_that_cannot_be_had_keep_their_own_exit_status(
     assert refused.value.exit_status == os.EX_DATAERR
 
 
+def test_an_error_that_nobody_foresaw_is_a_sentence_too(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a library that stumbles over a setting of its own
+    monkeypatch.setattr(start_up, "provide_weights", Mock(side_effect=ValueError("abc")))
+    # When the service prepares, Then there is a sentence and a status
+    with pytest.raises(StartUpError, match=r"ValueError \(abc\)") as refused:
+        prepare(configuration(settings))
+    assert refused.value.exit_status == os.EX_SOFTWARE
+
+
 @pytest.mark.parametrize(
     ("number", "sentence", "status"),
     [

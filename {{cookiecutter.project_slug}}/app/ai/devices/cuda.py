@@ -23,8 +23,10 @@ def prepare() -> str:
     """Load CUDA's libraries and return the name and memory of the GPU that will be used.
 
     Raises:
-        DeviceError: no driver or no GPU is in reach, or the driver is too old.
+        DeviceError: no driver or no GPU is in reach, or the driver or a library does not fit.
     """
+    # CUDA would count the fastest GPU first; NVML, and people, count as the machine does.
+    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     load_libraries()
     try:
         pynvml.nvmlInit()
@@ -49,7 +51,10 @@ def load_libraries() -> None:
         for name in LIBRARIES:
             file = Path(folder) / name
             if file.is_file():
-                ctypes.CDLL(str(file), mode=ctypes.RTLD_GLOBAL)
+                try:
+                    ctypes.CDLL(str(file), mode=ctypes.RTLD_GLOBAL)
+                except OSError as error:
+                    raise DeviceError(f"CUDA's libraries cannot be loaded: {error}.") from error
 
 
 def _describe() -> str:
@@ -65,13 +70,20 @@ def _describe() -> str:
 
 
 def _first_visible() -> Any:
-    """Return the GPU that CUDA counts as its first; ``CUDA_VISIBLE_DEVICES`` chooses it."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0]
-    if pynvml.nvmlDeviceGetCount() == 0 or visible in {"", "-1"}:
-        raise DeviceError(
-            "DEVICE is cuda, but no GPU is visible here. Start the container with --gpus all, and "
-            "leave CUDA_VISIBLE_DEVICES unset or name a GPU in it."
-        )
-    if visible.isdigit():
-        return pynvml.nvmlDeviceGetHandleByIndex(int(visible))
-    return pynvml.nvmlDeviceGetHandleByUUID(visible)
+    """Return the GPU that CUDA counts as its first; ``CUDA_VISIBLE_DEVICES`` chooses it.
+
+    As for CUDA itself, a number counts the GPUs, and a name may be the beginning of a UUID.
+    """
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0].strip()
+    for number in range(pynvml.nvmlDeviceGetCount()):
+        gpu = pynvml.nvmlDeviceGetHandleByIndex(number)
+        if chosen == str(number):
+            return gpu
+        if chosen.startswith("GPU-") and pynvml.nvmlDeviceGetUUID(gpu).startswith(chosen):
+            return gpu
+    if chosen.startswith("MIG-"):
+        return pynvml.nvmlDeviceGetHandleByUUID(chosen)
+    raise DeviceError(
+        "DEVICE is cuda, but no GPU is visible here. Start the container with --gpus all, and "
+        "leave CUDA_VISIBLE_DEVICES unset or name a GPU in it."
+    )

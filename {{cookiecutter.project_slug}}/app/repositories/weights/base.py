@@ -1,8 +1,10 @@
 """What every source of weights is, and how it fails."""
 
+import re
 from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Protocol
+from urllib.parse import urlsplit
 
 MEGABYTE = 1_000_000
 # A source that is tried three times, with pauses, is given up after half a minute.
@@ -24,6 +26,16 @@ class WeightsError(Exception):
 
 class SourceUnreachableError(WeightsError):
     """A source that does not answer, or breaks off: it may the next time."""
+
+
+def is_address(text: str) -> bool:
+    """Tell whether something is the address of a server; the libraries break down where not."""
+    try:
+        address = urlsplit(text)
+        right = address.port != 0 and bool(address.hostname)
+    except ValueError:  # the port is no number, or a bracket is missing
+        return False
+    return right and address.scheme in {"http", "https"} and not re.search(r"\s", text)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from app.repositories.weights.base import (
     SourceUnreachableError,
     WeightFile,
     WeightsError,
+    is_address,
 )
 from app.repositories.weights.checksums import SUMS_FILE, parse_sums
 
@@ -90,11 +91,16 @@ class Bucket:
     @cached_property
     def _store(self) -> "ObjectStore":
         for variable, value in [*os.environ.items()]:
-            if variable.startswith(PREFIXES) and not value:
+            if not variable.startswith(PREFIXES):
+                continue
+            os.environ[variable] = value.strip()  # a file's last line break is none of the value
+            if not value.strip():
                 del os.environ[variable]  # compose files pass on what is not set like this
+            elif variable.startswith("AWS_") and not value.strip().isprintable():
+                sentence = f"{variable} has a line break or the like in it: set it anew."
+                raise WeightsError(os.EX_CONFIG, sentence)
         for variable in ENDPOINTS:
-            address = urlsplit(os.environ.get(variable, "http://unset"))
-            if address.scheme not in {"http", "https"} or not address.hostname:
+            if not is_address(os.environ.get(variable, "http://unset")):
                 sentence = f"{variable} is no address: write http://host:port, or https://host."
                 raise WeightsError(os.EX_CONFIG, sentence)
         return from_url(
@@ -151,6 +157,11 @@ class Bucket:
             reason = found[found.lastindex or 0] if found else type(error).__name__
             sentence = f"{self.name} cannot be reached ({reason}): see {self._settings}."
             raise SourceUnreachableError(os.EX_UNAVAILABLE, sentence) from error
+        except WeightsError:
+            raise
+        except Exception as error:
+            sentence = f"{self.name} cannot be used with these settings: see {self._settings}."
+            raise WeightsError(os.EX_CONFIG, sentence) from error
 
 
 def interruptible(call: Callable[[], T]) -> T:
@@ -166,6 +177,9 @@ def interruptible(call: Callable[[], T]) -> T:
             future.set_result(call())
         except Exception as error:
             future.set_exception(error)
+        except BaseException as error:
+            # A panic of the library: no Exception, and its text may have a secret in it.
+            future.set_exception(RuntimeError(type(error).__name__))
 
     thread = threading.Thread(target=work, name="bucket", daemon=True)
     thread.start()

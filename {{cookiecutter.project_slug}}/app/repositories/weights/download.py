@@ -29,12 +29,12 @@ class Progress:
 
     Args:
         total: bytes of all that is missing.
-        still_ours: see `only_fetcher`; called with every piece.
+        still_ours: see `only_fetcher`; called with every piece, and before a file is moved.
     """
 
     def __init__(self, total: int, still_ours: Callable[[], None]) -> None:
+        self.still_ours = still_ours
         self._total = total
-        self._still_ours = still_ours
         self._done = 0
         self._new = 0
         self._last = time.monotonic()
@@ -45,7 +45,7 @@ class Progress:
 
     def add(self, source: str, file: str, size: int) -> None:
         """Count bytes that have come now."""
-        self._still_ours()
+        self.still_ours()
         self._done += size
         self._new += size
         seconds = time.monotonic() - self._last
@@ -90,7 +90,9 @@ def download(source: Source, file: WeightFile, models_dir: Path, progress: Progr
     """
     partial, target = _partial(models_dir, file), models_dir / file.path
     for _ in range(2):
-        if _complete(source, file, partial, progress):
+        right = _complete(source, file, partial, progress)
+        progress.still_ours()
+        if right:
             target.parent.mkdir(parents=True, exist_ok=True)
             partial.replace(target)
             return

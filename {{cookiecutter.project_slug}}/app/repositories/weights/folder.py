@@ -57,3 +57,6 @@ def _check_sums(folder: Path, record: Record) -> None:
             raise WeightsError(os.EX_DATAERR, sentence)
         with suppress(OSError):
             record.add(path, digest)
+    if record.unsaved:
+        with suppress(OSError):
+            record.save()

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from json import JSONDecodeError
 from pathlib import PurePosixPath
 
 import httpx2
@@ -10,6 +11,7 @@ from huggingface_hub import HfApi, get_session, hf_hub_url
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
+    HFValidationError,
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
     RevisionNotFoundError,
@@ -123,6 +125,18 @@ class Hub:
             raise self._unreachable("HF_HUB_OFFLINE is set") from error
         except httpx2.HTTPError as error:
             raise self._unreachable(type(error).__name__) from error
+        except HFValidationError as error:
+            sentence = f"{self._model} is no name of a model: correct it in MODEL_SOURCE."
+            raise WeightsError(os.EX_CONFIG, sentence) from error
+        except (JSONDecodeError, KeyError, TypeError) as error:
+            raise self._unreachable("it does not answer as a hub does") from error
+        except (ValueError, httpx2.InvalidURL) as error:
+            # Which of them it is cannot be told, and its text may have the token in it.
+            sentence = (
+                f"{self.name} cannot be asked for ({type(error).__name__}): correct HF_ENDPOINT, "
+                "HF_TOKEN, or HTTP_PROXY, HTTPS_PROXY and ALL_PROXY."
+            )
+            raise WeightsError(os.EX_CONFIG, sentence) from error
 
     def _unreachable(self, reason: str) -> SourceUnreachableError:
         return SourceUnreachableError(

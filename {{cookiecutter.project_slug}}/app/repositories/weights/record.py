@@ -1,8 +1,11 @@
 """What is known to be whole, so that no start reads gigabytes again: ``models/.weights.json``."""
 
 import json
+import math
 import os
+import time
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,6 +13,7 @@ from pathlib import Path
 from app.repositories.weights.base import WeightFile
 
 RECORD_FILE = ".weights.json"
+SAVE_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
@@ -27,13 +31,18 @@ class Record:
 
     Args:
         models_dir: the folder of the weights; need not exist.
+        before_saving: called before each write; what it raises prevents that.
 
     Attributes:
         listings: by the source's name, what was complete at the last start.
+        unsaved: whether something was added that is not written yet.
     """
 
-    def __init__(self, models_dir: Path) -> None:
+    def __init__(self, models_dir: Path, before_saving: Callable[[], None] = lambda: None) -> None:
         self.listings: dict[str, Listing] = {}
+        self.unsaved = False
+        self._before_saving = before_saving
+        self._saved = -math.inf
         self._folder = models_dir
         self._files: dict[str, list[object]] = {}
         # A record that is missing or broken costs one reading of the files, and nothing else.
@@ -57,9 +66,14 @@ class Record:
         return all(self.knows(self._folder / file.path, file.digest) for file in listing.files)
 
     def add(self, path: Path, digest: str) -> None:
-        """Remember a file that was verified now."""
+        """Remember a file that was verified now, and write that every few seconds.
+
+        Each write is of the whole record: one for each of thousands of files would take long.
+        """
         self._files[self._key(path)] = _state(path, digest)
-        self.save()
+        self.unsaved = True
+        if time.monotonic() - self._saved >= SAVE_SECONDS:
+            self.save()
 
     def forget(self, path: Path) -> None:
         """Remember a file no longer."""
@@ -71,6 +85,7 @@ class Record:
         Raises:
             OSError: the folder cannot be written.
         """
+        self._before_saving()
         listings = {name: asdict(listing) for name, listing in self.listings.items()}
         content = json.dumps({"files": self._files, "sources": listings}, indent=1)
         unfinished = self._folder / f"{RECORD_FILE}.{uuid.uuid4().hex}"
@@ -80,6 +95,7 @@ class Record:
                 file.flush()
                 os.fsync(file.fileno())
             unfinished.replace(self._folder / RECORD_FILE)
+            self.unsaved, self._saved = False, time.monotonic()
         finally:
             unfinished.unlink(missing_ok=True)
 

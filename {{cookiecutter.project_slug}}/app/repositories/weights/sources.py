@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 
-from app.repositories.weights.base import Source, WeightsError
+from app.repositories.weights.base import Source, WeightsError, is_address
 
 BUCKET = re.compile(
     r"((?:(?:s3|gs|az)://[^/@?#]|file:///)[^@?#]*?)/?(?:@([0-9a-f]{64}))?", re.IGNORECASE
@@ -32,7 +32,11 @@ def _parse(text: str) -> Path | Source:
     hub = HUB.fullmatch(text)
     scheme, separator, _ = text.partition("://")
     if not separator and (hub is None or text.startswith(".") or Path(text).is_dir()):
-        return Path(text).expanduser()
+        try:
+            return Path(text).expanduser()
+        except RuntimeError as error:  # ~user, and there is no such user
+            sentence = f"MODEL_SOURCE names {text}, but there is no such folder."
+            raise WeightsError(os.EX_CONFIG, sentence) from error
     if hub is None:
         # The text itself is not told: somebody may have put a password into it.
         sentence = (
@@ -46,6 +50,10 @@ def _parse(text: str) -> Path | Source:
             f"MODEL_SOURCE names {text} without a commit, and a branch or a tag may change: add "
             f"the 40 digits from the model's page, as in {EXAMPLE}; a folder begins with ./ or /."
         )
+        raise WeightsError(os.EX_CONFIG, sentence)
+    if not is_address(os.environ.get("HF_ENDPOINT") or "https://unset"):
+        # Checked before the import, which reads it and would fail.
+        sentence = "HF_ENDPOINT is no address: write https://host, or http://host:port."
         raise WeightsError(os.EX_CONFIG, sentence)
     from app.repositories.weights.hub import Hub
 

@@ -1,6 +1,7 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from unittest.mock import Mock
 
 import pytest
@@ -112,6 +113,33 @@ async def test_a_failure_that_a_small_piece_of_work_repeats_is_the_engines(
     # When a job succeeds all the same, Then it has mended
     await pool.run(lambda _: None)
     await until(lambda: pool.fault is None)
+
+
+async def test_a_worker_that_works_does_not_hide_one_that_is_broken(make_pool: MakePool) -> None:
+    # Given two workers, the first of which fails at anything, even in a way of native code
+    def examine(engine: int) -> None:
+        if engine == 0:
+            raise BaseException("panic")  # noqa: TRY002 - as native code does
+
+    def fail_on_the_first(engine: int) -> int:
+        if engine == 0:
+            raise RuntimeError
+        return engine
+
+    pool = make_pool(engines=2, examine=examine)
+    while not pool.fault:
+        with suppress(RuntimeError):
+            await pool.run(fail_on_the_first)
+        await asyncio.sleep(0)
+    # When the second goes on working, Then the pool is still known to be broken
+    gate = Gate()
+    jobs = [asyncio.create_task(pool.run(gate)) for _ in range(2)]
+    await until(lambda: gate.begun.acquire(blocking=False))
+    await until(lambda: gate.begun.acquire(blocking=False))
+    assert pool.fault == "panic"
+    # And the first worker has survived
+    gate.open.set()
+    assert {*await asyncio.gather(*jobs)} == {0, 1}
 
 
 @pytest.mark.parametrize(

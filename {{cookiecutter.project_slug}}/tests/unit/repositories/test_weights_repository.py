@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
+from unittest.mock import Mock
 
 import httpx2
 import pytest
@@ -16,7 +18,11 @@ from huggingface_hub import set_client_factory
 from huggingface_hub.utils._http import default_client_factory
 
 from app.core.logger import configure_logging
-from app.repositories.weights import disk, download, lease
+from app.repositories import weights_repository
+from app.repositories.weights import bucket, disk, download, lease
+from app.repositories.weights.base import Source, WeightFile
+from app.repositories.weights.download import Progress
+from app.repositories.weights.record import Record
 from app.repositories.weights_repository import WeightsError, provide_weights
 from tests.conftest import Logs, MakeSettings
 from tests.helpers import PATIENCE, STEP
@@ -106,6 +112,8 @@ def test_no_source_is_nothing_to_do(models: Path, events: Callable[[], list[str]
         (f"s3://bucket/prefix@{COMMIT}", "s3:// that is none"),
         ("nowhere", "nowhere, but there is no such folder"),
         ("./nowhere", "nowhere, but there is no such folder"),
+        ("~nobodyx/weights", "~nobodyx/weights, but there is no such folder"),
+        (f"owner/na--me@{COMMIT}", "owner/na--me is no name of a model"),
     ],
 )
 def test_a_source_that_is_none_is_told(source: str, told: str, models: Path) -> None:
@@ -337,23 +345,62 @@ def test_sources_that_contradict_each_other_are_refused(
     assert "twice" in str(refused(f"{source}\n{source}", models))
 
 
-def test_a_source_that_does_not_answer(
-    share: Share, models: Path, monkeypatch: pytest.MonkeyPatch, events: Callable[[], list[str]]
-) -> None:
-    # Given an endpoint where nobody listens
+@pytest.fixture
+def _nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {
         "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
         "AWS_ACCESS_KEY_ID": "id",
         "AWS_SECRET_ACCESS_KEY": "secret",
     }.items():
         monkeypatch.setenv(name, value)
-    # When weights are wanted from there, Then that is told
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "exit_status", "told"),
+    [
+        ("AWS_ACCESS_KEY_ID", "id", os.EX_UNAVAILABLE, "Connection refused"),
+        ("AWS_ACCESS_KEY_ID", "id\n", os.EX_UNAVAILABLE, "Connection refused"),
+        ("AWS_REGION", " ", os.EX_UNAVAILABLE, "Connection refused"),
+        ("AWS_SECRET_ACCESS_KEY", "sec\nret", os.EX_CONFIG, "AWS_SECRET_ACCESS_KEY has a line"),
+        ("AWS_REGION", "here\nthere", os.EX_CONFIG, "AWS_REGION has a line break"),
+        ("AWS_ENDPOINT_URL", "127.0.0.1:9000", os.EX_CONFIG, "AWS_ENDPOINT_URL is no address"),
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:port", os.EX_CONFIG, "is no address"),
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:99999", os.EX_CONFIG, "is no address"),
+        ("AWS_ENDPOINT_URL", "http://[bad", os.EX_CONFIG, "is no address"),
+        ("AWS_ENDPOINT_URL", "http://a host", os.EX_CONFIG, "is no address"),
+    ],
+)
+@pytest.mark.usefixtures("_nobody_listens")
+def test_a_bucket_that_is_set_wrongly_or_does_not_answer(
+    name: str,
+    value: str,
+    exit_status: int,
+    told: str,
+    models: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Given an endpoint where nobody listens, and a setting with something wrong in it
+    monkeypatch.setenv(name, value)
+    # When weights are wanted from there
     error = refused("s3://bucket/prefix", models)
-    assert "Connection refused" in str(error)
-    assert error.exit_status == os.EX_UNAVAILABLE
-    # And an endpoint that is no address is told as well
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "127.0.0.1:9000")
-    assert refused("s3://bucket/prefix", models).exit_status == os.EX_CONFIG
+    # Then that is told, without the value
+    assert told in str(error)
+    assert error.exit_status == exit_status
+    assert "sec" not in str(error).replace("AWS_SECRET_ACCESS_KEY", "")
+
+
+@pytest.mark.parametrize("kind", [BaseException, ValueError])
+@pytest.mark.usefixtures("_nobody_listens")
+def test_a_library_that_breaks_down_is_told(
+    kind: type[BaseException], models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a library that panics, or raises what it does not say it does
+    monkeypatch.setattr(bucket, "from_url", Mock(side_effect=kind("a secret")))
+    # When weights are wanted, Then nothing hangs, and the sentence says where to look
+    error = refused("s3://bucket/prefix", models)
+    assert "AWS_REGION" in str(error)
+    assert "a secret" not in str(error)
+    assert error.exit_status == os.EX_CONFIG
 
 
 def test_a_full_disk_is_told_before(
@@ -395,6 +442,114 @@ def test_one_fetches_and_the_others_wait(
     waiting.join(PATIENCE)
     assert content_of(models) == FILES
     assert not (models / lease.LEASE_FILE).exists()
+
+
+def test_another_release_is_not_waited_for(share: Share, models: Path) -> None:
+    # Given a process of a release with another lease, that fetches
+    models.mkdir()
+    held = SoftFileLease(models / lease.LEASE_FILE, lease_duration=lease.LEASE_SECONDS + 1)
+    # When a second comes, Then it ends, to be started again
+    with held.acquire():
+        error = refused(share(FILES), models)
+    assert error.exit_status == os.EX_TEMPFAIL
+
+
+def take_over(models: Path) -> None:
+    """Do as a process does that takes over: its marker comes in the place of another's."""
+    other = models / "other.lease"
+    other.touch()
+    other.replace(models / lease.LEASE_FILE)
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_who_has_lost_the_lease_does_no_harm(
+    moved: bool, share: Share, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given an earlier version, and a fetch that stands still with its last byte
+    old = {"empty": b"", "gone": b"gone"}
+    provide_weights(share(old), models)
+    record = (models / ".weights.json").read_bytes()
+    complete = download._complete
+
+    def still(source: Source, file: WeightFile, partial: Path, progress: Progress) -> bool:
+        right = complete(source, file, partial, progress)
+        take_over(models)
+        if moved:
+            partial.unlink()
+            raise FileNotFoundError(2, "No such file or directory")
+        return right
+
+    monkeypatch.setattr(download, "_complete", still)
+    # When another has taken over meanwhile, and has moved the file or has not
+    error = refused(share({"empty": b"", "more": b"more"}), models)
+    # Then the first ends with that, and has moved, deleted and recorded nothing
+    assert error.exit_status == os.EX_TEMPFAIL
+    assert "taken over" in str(error)
+    assert (models / "gone").exists()
+    assert not (models / "more").exists()
+    assert (models / ".weights.json").read_bytes() == record
+
+
+def test_who_has_lost_the_lease_deletes_nothing(
+    share: Share, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a version that lacks a file of the one before
+    provide_weights(share({"same": b"", "gone": b"gone"}), models)
+    source = share({"same": b""})
+    is_there = weights_repository._is_there
+
+    def still(*arguments: Any) -> bool:
+        there = is_there(*arguments)
+        take_over(models)
+        return there
+
+    monkeypatch.setattr(weights_repository, "_is_there", still)
+    # When another takes over before the clean-up, Then nothing is deleted
+    assert refused(source, models).exit_status == os.EX_TEMPFAIL
+    assert (models / "gone").exists()
+
+
+def test_who_has_lost_the_lease_records_nothing(
+    share: Share, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given files that are there, and a record that is broken
+    source = share(FILES)
+    provide_weights(source, models)
+    (models / ".weights.json").write_text("{")
+    monkeypatch.setattr(weights_repository, "matches", lambda *_: take_over(models) or True)
+    # When another takes over while they are read, Then its record is left to it
+    assert refused(source, models).exit_status == os.EX_TEMPFAIL
+    assert (models / ".weights.json").read_text() == "{"
+
+
+def test_leftovers_are_deleted(share: Share, models: Path) -> None:
+    # Given the partial file of a version that is not wanted any more, and one that grows
+    partial = models / ".partial"
+    partial.mkdir(parents=True)
+    (partial / "sha256-old").write_bytes(b"old")
+    os.utime(partial / "sha256-old", (0, 0))
+    (partial / "sha256-new").write_bytes(b"new")
+    os.utime(partial / "sha256-new", (time.time() + 60,) * 2)
+    # When weights are complete, Then the first is gone, and the second is left to its writer
+    provide_weights(share(FILES), models)
+    assert [path.name for path in partial.iterdir()] == ["sha256-new"]
+
+
+def test_many_files_are_recorded_at_once(
+    share: Share, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given many small files, to be fetched and in a folder
+    source = share({f"{number}": b"" for number in range(100)})
+    saved = Mock(side_effect=Record.save)
+    monkeypatch.setattr(Record, "save", lambda record: saved(record))
+    # When they come, Then the record is written at the beginning and at the end
+    provide_weights(source, models)
+    assert saved.call_count == 2
+    # And when they are read, Then the same, and all are remembered
+    provide_weights(str(tmp_path / "share"), models)
+    assert saved.call_count == 4
+    provide_weights(str(tmp_path / "share"), models)
+    assert saved.call_count == 4
 
 
 class FakeHub:
@@ -498,6 +653,46 @@ def test_what_the_hub_refuses_is_told(
     error = refused(f"owner/name@{COMMIT}", models)
     assert told in str(error)
     assert error.exit_status == exit_status
+
+
+@pytest.mark.parametrize("content", ["<html>", "[]", "{}"])
+def test_what_is_no_hub_is_told(content: str, hub: FakeHub, models: Path) -> None:
+    # Given a server that is none, When a model is fetched, Then a sentence says so
+    hub.refusal = httpx2.Response(200, content=content)
+    error = refused(f"owner/name@{COMMIT}", models)
+    assert "does not answer as a hub does" in str(error)
+    assert error.exit_status == os.EX_UNAVAILABLE
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("HF_ENDPOINT", "http://[bad", "HF_ENDPOINT is no address"),
+        ("HF_ENDPOINT", "http://127.0.0.1:port", "HF_ENDPOINT is no address"),
+        ("HF_ENDPOINT", "127.0.0.1:9000", "HF_ENDPOINT is no address"),
+        ("HF_TOKEN", "비밀", "HF_TOKEN"),
+        ("HTTP_PROXY", "foo://비밀", "HTTP_PROXY"),
+    ],
+)
+def test_a_hub_that_is_set_wrongly_is_told(
+    name: str,
+    value: str,
+    told: str,
+    request: pytest.FixtureRequest,
+    models: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Given a setting that no request can be made with
+    if name == "HTTP_PROXY":  # read by the real client
+        set_client_factory(default_client_factory)
+    else:
+        request.getfixturevalue("hub")
+    monkeypatch.setenv(name, value)
+    # When a model is fetched, Then a sentence names the setting, without its value
+    error = refused(f"owner/name@{COMMIT}", models)
+    assert told in str(error)
+    assert "비밀" not in str(error)
+    assert error.exit_status == os.EX_CONFIG
 
 
 def test_a_hub_that_is_out_of_reach_is_told(hub: FakeHub, models: Path) -> None:

@@ -1,4 +1,5 @@
 import ctypes
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import Mock
@@ -21,13 +22,15 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         nvmlDeviceGetCount=Mock(return_value=2),
         nvmlSystemGetCudaDriverVersion_v2=Mock(return_value=12_080),
         nvmlSystemGetDriverVersion=Mock(return_value="470.82.01"),
-        nvmlDeviceGetHandleByIndex=Mock(),
-        nvmlDeviceGetHandleByUUID=Mock(),
+        nvmlDeviceGetHandleByIndex=Mock(side_effect=lambda number: f"gpu {number}"),
+        nvmlDeviceGetHandleByUUID=Mock(side_effect=lambda name: name),
+        nvmlDeviceGetUUID=Mock(side_effect=lambda gpu: f"GPU-{gpu[-1]}932-4a0f"),
         nvmlDeviceGetMemoryInfo=Mock(return_value=SimpleNamespace(total=24 * GIB)),
         nvmlDeviceGetName=Mock(return_value="NVIDIA L4"),
     )
     monkeypatch.setattr(cuda, "pynvml", fake)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.delenv("CUDA_DEVICE_ORDER", raising=False)
     return fake
 
 
@@ -38,22 +41,25 @@ def test_the_gpu_is_named_with_its_memory(driver: SimpleNamespace) -> None:
 
 
 @pytest.mark.parametrize(
-    ("visible", "by_index", "by_uuid"),
-    [("1", [(1,)], []), ("1,0", [(1,)], []), ("GPU-8932", [], [("GPU-8932",)])],
+    ("visible", "gpu"),
+    [
+        ("0", "gpu 0"),
+        ("1", "gpu 1"),
+        ("1,0", "gpu 1"),
+        ("GPU-1932", "gpu 1"),
+        ("GPU-0932-4a0f", "gpu 0"),
+        ("MIG-b1", "MIG-b1"),
+    ],
 )
 def test_the_gpu_is_the_one_that_cuda_will_use(
-    driver: SimpleNamespace,
-    visible: str,
-    by_index: list[tuple[int]],
-    by_uuid: list[tuple[str]],
-    monkeypatch: pytest.MonkeyPatch,
+    driver: SimpleNamespace, visible: str, gpu: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Given a choice among the GPUs
+    # Given a choice among two GPUs, counted as the machine does
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     # When prepared, Then the first one chosen is looked at
     cuda.prepare()
-    assert [call.args for call in driver.nvmlDeviceGetHandleByIndex.mock_calls] == by_index
-    assert [call.args for call in driver.nvmlDeviceGetHandleByUUID.mock_calls] == by_uuid
+    driver.nvmlDeviceGetName.assert_called_once_with(gpu)
+    assert os.environ["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
 
 
 def test_no_driver_is_told_with_what_to_do(driver: SimpleNamespace) -> None:
@@ -72,7 +78,9 @@ def test_an_old_driver_is_told_with_the_one_that_is_needed(driver: SimpleNamespa
         cuda.prepare()
 
 
-@pytest.mark.parametrize(("count", "visible"), [(0, "0"), (1, ""), (1, "-1")])
+@pytest.mark.parametrize(
+    ("count", "visible"), [(0, "0"), (1, ""), (1, "-1"), (1, "3"), (1, "void"), (1, "GPU-7")]
+)
 def test_a_gpu_that_is_hidden_is_told(
     driver: SimpleNamespace, count: int, visible: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,3 +117,7 @@ def test_the_libraries_come_from_their_packages(
     cuda.load_libraries()
     assert [call.args for call in load.mock_calls] == [(str(file),) for file in files]
     assert all(call.kwargs == {"mode": ctypes.RTLD_GLOBAL} for call in load.mock_calls)
+    # And one that does not fit is told
+    load.side_effect = OSError("invalid ELF header")
+    with pytest.raises(DeviceError, match="invalid ELF header"):
+        cuda.load_libraries()
