@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 from functools import cache
@@ -19,6 +18,8 @@ from typing import Any
 import click
 from jinja2 import Environment
 from jinja2.ext import Extension
+
+from kodex_answers import problems
 
 ROOT = Path(__file__).parent
 PROJECT_FOLDER = "{{cookiecutter.project_slug}}"
@@ -65,13 +66,8 @@ def refuse_unknown_answers() -> None:
 
 
 def checked(answers: dict[str, Any]) -> str:
-    """Raise `click.UsageError` naming every wrong answer, by the rules of the pre_gen hook."""
-    spec = importlib.util.spec_from_file_location("pre_gen", ROOT / "hooks" / "pre_gen_project.py")
-    assert spec is not None
-    assert spec.loader is not None
-    rules = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(rules)
-    if found := rules.problems(answers):
+    """Raise `click.UsageError` naming every wrong answer."""
+    if found := problems(answers):
         raise click.UsageError("\nError: ".join(found))
     return "yes"
 

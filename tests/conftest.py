@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import runpy
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,12 +12,10 @@ from typing import Any
 
 import pytest
 
+from kodex_answers import CHOICES
 from tools.environments import CACHE, environment
 
 ROOT = Path(__file__).resolve().parent.parent
-CHOICES: dict[str, tuple[str, ...]] = runpy.run_path(str(ROOT / "hooks/pre_gen_project.py"))[
-    "CHOICES"
-]
 LOCKS = ROOT / "{{cookiecutter.project_slug}}" / "requirements"
 ENGINES = ("stt_engine", "llm_engine", "tts_engine")
 

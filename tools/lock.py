@@ -16,7 +16,6 @@ from __future__ import annotations
 import itertools
 import os
 import re
-import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -25,13 +24,12 @@ from tempfile import TemporaryDirectory
 from cookiecutter import generate, prompt, utils
 from jinja2 import FileSystemLoader
 
+from kodex_answers import CHOICES
+
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "{{cookiecutter.project_slug}}" / "requirements"
 HEADER = "# Locked by `make lock`; do not edit.\n"
 TORCH_LAYER = re.compile(r"(torch|triton|cuda-[a-z]+|nvidia-.+-cu12)==")
-CHOICES: dict[str, tuple[str, ...]] = runpy.run_path(str(ROOT / "hooks/pre_gen_project.py"))[
-    "CHOICES"
-]
 ENGINES = ("stt_engine", "llm_engine", "tts_engine")
 
 

@@ -1,14 +1,13 @@
-"""Refuses answers that cannot make a working project, one sentence for each.
+"""What an answer may be, and one sentence for each that cannot make a working project.
 
-The rules live here; ``kodex_extensions.py`` applies the same ones right after the last
-question, before cookiecutter creates a folder named by an unchecked answer.
+``kodex_extensions.py`` applies the rules right after the last question. A pre_gen hook would come
+too late: cookiecutter has made a folder by then, named by an answer that nobody has checked.
 """
 
 from __future__ import annotations
 
 import keyword
 import re
-import sys
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "device": ("cpu", "gpu"),
@@ -58,16 +57,3 @@ def problems(answers: dict[str, str]) -> list[str]:
 
 def _sentence(name: str, value: str, rule: str, example: str) -> str:
     return f"{name}: {value!r} {rule}, for example {name}={example}."
-
-
-def main() -> int:
-    """Check the answers of this run; 1 when one is wrong, and cookiecutter removes the folder."""
-    answers = dict({{cookiecutter | pairs}})  # type: ignore  # noqa: F821 - cookiecutter fills it in
-    found = problems(answers)
-    for sentence in found:
-        print(f"Error: {sentence}", file=sys.stderr)
-    return 1 if found else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
