@@ -40,7 +40,7 @@ test-slow: install ## Build the GPU images with their real CUDA: 4 GB of downloa
 lint: install ## Check style and types of the template itself
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	cd $(PROJECT) && ../$(BIN)/ruff check app tests main.py && ../$(BIN)/ruff format --check app tests main.py
+	cd $(PROJECT) && ../$(BIN)/ruff check app deploy tests main.py && ../$(BIN)/ruff format --check app deploy tests main.py
 	$(BIN)/mypy
 
 format: install ## Put the code into its form
