@@ -18,12 +18,11 @@ on_stop(lambda: os._exit(0))
 import errno
 import sys
 
-import uvicorn
-from dotenv import load_dotenv
-
 from app.ai.engines import read_configuration
 from app.application import create_app
-from app.core.config import ROOT, SettingsError
+from app.core.config import SettingsError
+from app.core.environment import complete_environment
+from app.server import Server
 from app.start_up import StartUpError, prepare, taken
 
 EXIT_LOAD_FAILURE = 3
@@ -40,8 +39,8 @@ def stop_server() -> None:
 
 def main() -> int:
     """Serve until SIGTERM; running requests get their time to end. Return the exit status."""
-    load_dotenv(ROOT / ".env")  # libraries look for their keys in the environment alone
     try:
+        complete_environment()
         configuration = read_configuration()
         app = create_app(configuration, stop_server)
         on_stop(sys.exit)  # a fetch of weights tidies up
@@ -52,18 +51,10 @@ def main() -> int:
     except StartUpError as error:
         print(f"The service cannot start: {error}", file=sys.stderr)
         return error.exit_status
-    # uvicorn stops well at a signal, then raises it again for the handler that it found: this one,
-    # so that a service that was asked to stop exits with 0.
-    on_stop(lambda: None)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=configuration.settings.shutdown_seconds,
-        )
-    )
+    server = Server(app)
+    # The server's own handlers come a moment later. Once it has stopped, it raises the signal again
+    # for the handlers that it found: these, so that a service that was asked to stop exits with 0.
+    on_stop(lambda: server.handle_exit(signal.SIGTERM, None))
     try:
         server.run(sockets=[listener])
     except OSError as error:

@@ -12,7 +12,7 @@ from app.ai.engines import Configuration, EngineLoadError, Engines
 from app.core.config import Settings
 from app.core.exception_handlers import add_exception_handlers
 from app.core.logger import configure_logging, get_logger
-from app.core.middleware import BodyLimit, RequestLog
+from app.core.middleware import BodyLimit, CloseConnections, RequestLog
 from app.repositories.audio_repository import AudioRepository
 from app.routers import chat_router, health_router, openai_router, page_router, voice_router
 from app.services.container import Services
@@ -65,6 +65,7 @@ def create_app(configuration: Configuration, on_load_failure: Callable[[], None]
         allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
     )
     app.add_middleware(BodyLimit, most=settings.upload_max_bytes)
+    app.add_middleware(CloseConnections, drain=services.drain)
     app.add_middleware(RequestLog)
     add_exception_handlers(app, settings)
     for module in ROUTERS:

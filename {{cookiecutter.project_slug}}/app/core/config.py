@@ -1,5 +1,7 @@
 """Typed settings, from the environment, then ``.env``, then ``settings.toml``, then the defaults.
 
+Secret files count as the environment: see `app.core.environment`.
+
 Settings that only one engine has stand in that engine's module, as a subclass of
 `SettingsSource`; `read_settings` reads all of them and reports every problem at once.
 """
@@ -61,6 +63,8 @@ class Settings(SettingsSource):
 
     service_name: str = "voice-service"
     """Name in logs and in the API's title."""
+    service_version: str = "dev"
+    """Release that runs, as ``/health`` and ``/ready`` tell it."""
     host: str = "127.0.0.1"
     """Address the server listens on; containers set 0.0.0.0."""
     port: Annotated[int, Field(ge=1, le=65535)] = 8000
@@ -69,8 +73,10 @@ class Settings(SettingsSource):
     """JSON lines for machines, or readable lines for a terminal."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Lowest level that is written."""
+    drain_seconds: Annotated[float, Field(ge=0)] = 0.0
+    """Seconds after SIGTERM in which it still answers but is not ready, so that proxies leave."""
     shutdown_seconds: Annotated[int, Field(ge=1)] = 60
-    """Seconds that running requests have to finish after SIGTERM."""
+    """Seconds that running requests have to finish after SIGTERM and the drain."""
 
     auth_required: bool = True
     """False lets everybody in: for a development machine only."""

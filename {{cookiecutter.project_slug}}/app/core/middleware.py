@@ -1,4 +1,4 @@
-"""Pure ASGI middleware: request id and log line, and the limit of a body."""
+"""Pure ASGI middleware: request id and log line, the drain, and the limit of a body."""
 
 import re
 import time
@@ -9,6 +9,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.core.drain import Drain
 from app.core.logger import USER_KEY, get_logger
 
 REQUEST_ID_HEADER = "X-Request-ID"
@@ -58,6 +59,27 @@ class RequestLog:
                 latency=round(time.perf_counter() - started, 4),
                 user_id=scope.get("state", {}).get(USER_KEY),
             )
+
+
+class CloseConnections:
+    """Ends each connection with its answer during the drain.
+
+    A client that kept it open would send its next request into the stop.
+    """
+
+    def __init__(self, app: ASGIApp, drain: Drain) -> None:
+        self._app = app
+        self._drain = drain
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection."""
+
+        async def send_and_close(message: Message) -> None:
+            if message["type"] == "http.response.start" and self._drain.begun:
+                MutableHeaders(scope=message)["Connection"] = "close"
+            await send(message)
+
+        await self._app(scope, receive, send_and_close)
 
 
 class BodyLimit:

@@ -14,21 +14,27 @@ async def health(services: ServicesDependency, response: Response) -> HealthResp
 
     503: an engine no longer works, and only a new process can mend that.
     """
+    version = services.settings.service_version
     fault = services.engines.broken
     if fault is None:
-        return HealthResponse(status="ok")
+        return HealthResponse(status="ok", version=version)
     response.status_code = 503
-    return HealthResponse(status="broken", reason=fault)
+    return HealthResponse(status="broken", version=version, reason=fault)
 
 
 @router.get("/ready", responses={503: {"model": ReadyResponse}})
 async def ready(services: ServicesDependency, response: Response) -> ReadyResponse:
-    """Tell whether requests can be answered: 200, or 503 with the reason."""
+    """Tell whether requests may be sent here: 200, or 503 with the reason."""
     engines = services.engines
-    device = engines.device
-    if engines.ready:
-        return ReadyResponse(status="ready", device=device)
-    response.status_code = 503
-    if engines.failure:
-        return ReadyResponse(status="failed", device=device, reason=engines.failure)
-    return ReadyResponse(status="loading", device=device)
+    answer = ReadyResponse(
+        status="ready", version=services.settings.service_version, device=engines.device
+    )
+    if services.drain.begun:
+        answer.status = "draining"
+    elif engines.failure:
+        answer.status, answer.reason = "failed", engines.failure
+    elif not engines.ready:
+        answer.status = "loading"
+    if answer.status != "ready":
+        response.status_code = 503
+    return answer

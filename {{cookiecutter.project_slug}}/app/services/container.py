@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from app.ai.engines import Engines
 from app.core.config import Settings
+from app.core.drain import Drain
 from app.repositories.audio_repository import AudioRepository
 from app.services.chat_service import ChatService
 from app.services.speech_service import SpeechService
@@ -17,6 +18,7 @@ class Services:
 
     settings: Settings
     engines: Engines
+    drain: Drain
     audio: AudioRepository
     transcription: TranscriptionService
     chat: ChatService
@@ -26,9 +28,10 @@ class Services:
     @classmethod
     def build(cls, settings: Settings, engines: Engines) -> "Services":
         """Connect the services with each other."""
+        drain = Drain(settings.drain_seconds)
         audio = AudioRepository(settings.static_dir)
         transcription = TranscriptionService(engines, settings)
         chat = ChatService(engines, settings)
         speech = SpeechService(engines, settings)
         voice = VoiceService(transcription, chat, speech, audio, settings)
-        return cls(settings, engines, audio, transcription, chat, speech, voice)
+        return cls(settings, engines, drain, audio, transcription, chat, speech, voice)

@@ -20,8 +20,24 @@ def test_health_and_readiness_need_no_key(client: TestClient) -> None:
     # Given a caller without a key
     del client.headers["Authorization"]
     # When the platform asks, Then it is told
-    assert client.get("/health").json() == {"status": "ok", "reason": None}
-    assert client.get("/ready").json() == {"status": "ready", "device": "cpu", "reason": None}
+    assert client.get("/health").json() == {"status": "ok", "version": "dev", "reason": None}
+    assert client.get("/ready").json() == {
+        "status": "ready",
+        "version": "dev",
+        "device": "cpu",
+        "reason": None,
+    }
+
+
+def test_both_tell_the_release(start_app: StartApp) -> None:
+    # Given a release, When the platform asks, Then it is told which one
+    client = start_app(service_version="v1.2.3")
+    assert [client.get(path).json()["version"] for path in ("/health", "/ready")] == ["v1.2.3"] * 2
+    # And the description of the API knows it
+    schemas = client.get("/openapi.json").json()["components"]["schemas"]
+    for name in ("HealthResponse", "ReadyResponse"):
+        assert "version" in schemas[name]["required"]
+    assert "draining" in schemas["ReadyResponse"]["properties"]["status"]["enum"]
 
 
 def test_an_engine_that_broke_is_told_until_it_works_again(
@@ -37,7 +53,11 @@ def test_an_engine_that_broke_is_told_until_it_works_again(
         assert time.monotonic() < deadline
         time.sleep(STEP)
     # Then the platform is told which engine it is
-    assert health.json() == {"status": "broken", "reason": "tts: no voice"}
+    assert health.json() == {
+        "status": "broken",
+        "version": "dev",
+        "reason": "tts: no voice",
+    }
     # When it works again, Then the service is sound
     doubles.tts.error = None
     assert client.post("/v1/audio/speech", json={"model": "tts-1", "input": "안녕"}).is_success
