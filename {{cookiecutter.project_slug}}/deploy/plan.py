@@ -58,7 +58,7 @@ class Prepared:
     Args:
         secret_names: name -> name on the server.
         secret_values: those that were given.
-        previous: what the server runs now, where the journal knows it.
+        previous: the last release that came to its end, to go back to.
     """
 
     plan: Plan
@@ -119,7 +119,8 @@ def prepare(target: Target, release: Release) -> Prepared:
         content=hashlib.sha256(content.encode()).hexdigest(),
         order=str(model["services"][stack.SERVICE]["deploy"]["update_config"]["order"]),
     )
-    previous = running[-1].release if running else None
+    good = [entry.release for entry in entries if entry.outcome == history.DONE]
+    previous = good[-1] if good else None
     return Prepared(plan, release, extra, model, names, previous, values)
 
 
