@@ -1,0 +1,11 @@
+#!/bin/bash
+# Installs packages of Debian trixie, whose engine and proxy are new enough, over a base of an older
+# release too. The mirror is the one that the base knows.
+set -euo pipefail
+mirrors=$(sed -nE 's,^(URIs:|deb) +(https?://[^ ]+).*,\2,p' \
+  /etc/apt/sources.list /etc/apt/sources.list.d/debian.sources 2>/dev/null || true)
+echo "deb ${mirrors%%$'\n'*} trixie main" >/etc/apt/sources.list.d/trixie.list
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+apt-get install -y -qq --no-install-recommends --target-release trixie "$@" >/dev/null
+rm -rf /var/lib/apt/lists/*
