@@ -16,16 +16,20 @@ CUDA_FILES = ("app/ai/devices/cuda.py", "tests/unit/ai/devices/test_cuda.py")
 VARIANTS: dict[str, dict[str, list[str]]] = {
     "device": {
         "cpu": ["Dockerfile.cpu"],
-        "gpu": ["Dockerfile.gpu", "compose.cuda.yaml", *CUDA_FILES],
+        "gpu": ["Dockerfile.gpu", "compose.cuda.yaml", "deploy/stack.cuda.yaml", *CUDA_FILES],
     },
     "stt_engine": {"openai-whisper": [], "faster-whisper": []},
     "llm_engine": {"transformers": [], "openai-compatible": []},
     "tts_engine": {"supertonic": [], "openai-compatible": [], "espeak-ng": []},
     "docs_language": {
-        "ko": ["CONTRIBUTING.ko.md", "AGENTS.ko.md"],
-        "en": ["CONTRIBUTING.en.md", "AGENTS.en.md"],
+        "ko": ["CONTRIBUTING.ko.md", "AGENTS.ko.md", "deploy/README.ko.md"],
+        "en": ["CONTRIBUTING.en.md", "AGENTS.en.md", "deploy/README.en.md"],
     },
 }
+# answer -> the key of its openai-compatible engine. Without that engine, no line here names it.
+LINES = {"llm_engine": "LLM_API_KEY", "tts_engine": "TTS_API_KEY"}
+WORKFLOWS = [f".github/workflows/cd-{name}.yml" for name in ("staging", "production")]
+LINE_FILES = [*WORKFLOWS, "deploy/secrets.toml"]
 for answer, task in ENGINES.items():
     for engine, files in VARIANTS[answer].items():
         files += [f.format(task=task, module=engine.replace("-", "_")) for f in ENGINE_FILES]
@@ -40,6 +44,17 @@ def keep_chosen_variant() -> None:
                     os.rename(name, name.replace(f".{choice}", ""))
                 else:
                     os.remove(name)
+
+
+def keep_needed_lines() -> None:
+    """Remove the lines that name a key which no chosen engine reads."""
+    others = [key for answer, key in LINES.items() if ANSWERS[answer] != "openai-compatible"]
+    for name in LINE_FILES:
+        with open(name, "r+", encoding="utf-8") as file:
+            lines = [line for line in file if not any(key in line for key in others)]
+            file.seek(0)
+            file.truncate()
+            file.writelines(lines)
 
 
 def keep_locks() -> None:
@@ -74,6 +89,7 @@ def main() -> None:
     """Finish the project and say what was made, answer by answer."""
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     keep_chosen_variant()
+    keep_needed_lines()
     keep_locks()
     write_env()
     print(f"\nMade {ANSWERS['project_slug']} with these answers:")

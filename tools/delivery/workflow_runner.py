@@ -31,11 +31,13 @@ from tools.environments import CACHE, ROOT
 
 ACTIONS = Path(__file__).with_name("actions")
 USES = re.compile(r"^\s*(?:- )?uses: *([\w.-]+/[\w.-]+)@(\S+)", re.MULTILINE)
+SIGNER = "sigstore/cosign-installer@"
 ACT_CANNOT_READ = ((r"(uses: *)\$/", r"\1./"), (r"\n *(?:deployment: false|queue: max)\b.*", ""))
 TERMINAL = re.compile(r"\x1b(\[[0-9;?]*[A-Za-z]|\(B)")
 # What this process itself runs in is no business of the jobs.
 NOT_PASSED_ON = re.compile(
-    r"(GITHUB|RUNNER|ACTIONS|INPUT|MAKE|MFLAGS|COV|PYTEST|DOCKER|STAND_IN|SSH|VIRTUAL_ENV|PYTHON(?!S$))"
+    r"GITHUB_|RUNNER_|ACTIONS_|INPUT_|STAND_IN_|DOCKER_|SSH_|GIT_(DIR|INDEX|WORK)|MAKE|MFLAGS"
+    r"|PYTEST|PYTHON|COV_|VIRTUAL_ENV"
 )
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 MINUTE = 60.0
@@ -184,7 +186,7 @@ class WorkflowRunner:
                 **self.variables,
                 **(environment or {}),
             }
-            if "sigstore/cosign-installer" in dict(_actions(tree)):
+            if SIGNER in (tree / ".github/workflows" / workflow).read_text("utf-8"):
                 own |= signing(self.folder / "cosign")
             inherited = {k: v for k, v in os.environ.items() if not NOT_PASSED_ON.match(k)}
             return _read(*_execute(command, tree, inherited | own, seconds))
