@@ -9,10 +9,10 @@ export RUFF_CACHE_DIR := $(CURDIR)/.cache/ruff
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast test-slow lint format lock bench
+.PHONY: help install demo delivery-demo test test-fast test-slow lint format lock bench
 
 help: ## Show these lines
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(STAMP) ## Install the template's tools in .venv
 
@@ -27,12 +27,15 @@ demo: install ## Render a project and have it answer a spoken question
 	@tools/system-packages.sh ffmpeg espeak-ng
 	@$(BIN)/python -m tools.demo
 
+delivery-demo: install ## Play a change's whole way: CI, staging, production under load, rollback
+	@$(BIN)/python -m tools.delivery_demo
+
 test: install ## Run every test, with trained weights, real servers and containers
 	@tools/system-packages.sh ffmpeg espeak-ng pocketsphinx-testdata
 	$(BIN)/pytest -m "not slow"
 
 test-fast: install lint ## Run what needs no models: render, lint, types (2 minutes)
-	$(BIN)/pytest -m "not service and not containers and not slow"
+	$(BIN)/pytest -m "not service and not containers and not delivery and not slow"
 
 test-slow: install ## Build the GPU images with their real CUDA: 4 GB of downloads, 30 GB of disk
 	$(BIN)/pytest -m slow
