@@ -11,6 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import httpx2
 from cookiecutter.main import cookiecutter
 
 from tests.containers.engine import EngineError
@@ -88,7 +89,7 @@ def play(told: Story, run: Run) -> None:
     for name in told.servers:
         try:
             version, digest = told.version(name), told.deployed_digest(name)
-        except (EngineError, OSError):
+        except (EngineError, httpx2.HTTPError):
             continue  # nothing is deployed there yet
         print(f"  {name:10} {version[:16]:16} {digest[:SHORT]}")
     print_load(step)

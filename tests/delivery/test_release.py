@@ -389,6 +389,8 @@ def test_a_secret_is_nowhere_but_in_its_file(serving: Site) -> None:
     with watched:
         said += serving.tool.run("apply", V2, *APPROVED, **canaries).must().out
     said += serving.tool.run("status").must().out + serving.tool.run("history").must().out
+    said += serving.tool.make("secrets-check", "ENVIRONMENT=production").must().out
+    assert "on the server" in said
     # Then they are in nothing that was said, planned, noted or logged, in no argument of a process
     server = serving.server
     service = f"{serving.stack}_service"

@@ -23,6 +23,8 @@ def test_no_request_is_a_server_error(local: Service, tmp_path: Path) -> None:
             *(f"{local.url}/openapi.json", "--header", f"Authorization: Bearer {local.key}"),
             *("--checks", "not_a_server_error", "--phases", "examples,coverage,fuzzing"),
             *("--max-examples", "20", "--seed", "1", "--suppress-health-check", "all"),
+            # A model may write for long on a busy machine: this asks for errors, not for speed.
+            *("--request-timeout", "120"),
         ],
         cwd=tmp_path,
         check=False,

@@ -50,6 +50,19 @@ class ReleaseTool:
         )
         return Result(done.returncode, done.stdout, done.stderr)
 
+    def make(self, *arguments: str) -> Result:
+        """Run a target of the project's Makefile."""
+        done = subprocess.run(
+            ["make", "--no-print-directory", *arguments, f"PYTHON={sys.executable}"],
+            cwd=self.project,
+            env=self._variables({}),
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+        )
+        return Result(done.returncode, done.stdout, done.stderr)
+
     def kill_at(self, step: str, *arguments: str) -> str:
         """Run a command and kill it, ssh and docker included, when it says a step.
 

@@ -11,7 +11,12 @@ from deploy.errors import DeployError
 SECONDS = 120.0
 # What the command and ssh need. Nothing else of the environment reaches them: it holds secrets,
 # and names that a stack file would take for its own.
-PASSED = ("PATH", "HOME", "USER", "SSH_AUTH_SOCK", "XDG_RUNTIME_DIR", "SSL_CERT_FILE", "TMPDIR")
+PASSED = {
+    *("PATH", "HOME", "USER", "TMPDIR", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+    # agents and stores of keys
+    *("SSH_AUTH_SOCK", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS", "GNUPGHOME"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
+}
 
 
 class DockerError(DeployError):
@@ -50,7 +55,8 @@ def docker(
             ["docker", *arguments],
             check=False,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             input=text if text is not None else "",
             env=environment(variables),
             timeout=seconds,

@@ -86,13 +86,15 @@ def begin(target: Target, release: Release, model: Model, by: str) -> int:
 
 
 def end(target: Target, number: int, outcome: str, note: str = "") -> None:
-    """Write how a release ended, and forget the oldest ones."""
+    """Write how a release ended, and forget the oldest ones but the last good one."""
     _write(target, number, outcome, {"note": note})
+    good = max((entry.number for entry in read(target) if entry.outcome == DONE), default=number)
     ids = docker("config", "ls", "--quiet", "--filter", f"label={STACK_LABEL}={target.stack}")
     old = [
         config["ID"]
         for config in inspect("config", ids.split())
         if int(config["Spec"]["Labels"].get(NUMBER, number)) <= number - KEPT
+        and config["Spec"]["Labels"][NUMBER] != str(good)
     ]
     if old:
         docker("config", "rm", *old)

@@ -1,6 +1,8 @@
 """One release at a time: a container on the server that lives while its holder is connected."""
 
+import contextlib
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import monotonic, sleep
@@ -10,6 +12,8 @@ from deploy.errors import DeployError
 from deploy.project import Target
 
 WAIT_SECONDS = 15.0
+END_SECONDS = 30.0
+ANSWER_SECONDS = 120.0
 HOLDER_LABEL = "io.kodex.holder"
 
 
@@ -74,6 +78,8 @@ def held(target: Target, image: str, who: str) -> Iterator[Lock]:
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
+        patience = threading.Timer(ANSWER_SECONDS, process.kill)
+        patience.start()
         try:
             process.stdin.write("held\n")
             process.stdin.flush()
@@ -81,10 +87,13 @@ def held(target: Target, image: str, who: str) -> Iterator[Lock]:
                 break
         except BrokenPipeError:
             pass  # it says why on its standard error
+        finally:
+            patience.cancel()
         said = process.stderr.read().strip()
         process.communicate()
         if "already in use" not in said:
-            raise DeployError(f"The lock cannot be taken: {said.splitlines()[-1:] or 'no reason'}.")
+            reason = (said.splitlines() or ["no reason was given"])[0]
+            raise DeployError(f"The lock cannot be taken: {reason}")
         other = holder(target)
         if other:
             raise DeployError(
@@ -92,13 +101,16 @@ def held(target: Target, image: str, who: str) -> Iterator[Lock]:
                 f"connection was lost without a word: docker rm --force {name}"
             )
         # It has just ended and is being removed, or its holder died before it had started.
-        try:
-            docker("rm", "--force", name)
-        except DockerError:
-            sleep(0.5)
+        sleep(1)
+        with contextlib.suppress(DockerError):
+            docker("rm", name)  # without force: one that has begun to run meanwhile is held
         if monotonic() > deadline:
             raise DeployError(f"The lock {name} is neither held nor gone: docker rm --force {name}")
     try:
         yield Lock(process)
     finally:
-        process.communicate()
+        try:
+            process.communicate(timeout=END_SECONDS)
+        except subprocess.TimeoutExpired:  # the connection is dead
+            process.kill()
+            process.communicate()

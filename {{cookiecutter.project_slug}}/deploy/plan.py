@@ -15,7 +15,7 @@ from deploy.stack import Model, Release
 NONE = "none"
 SHORT = 19  # characters of a digest: sha256: and 12 digits
 # Told apart in the plan's head already.
-LEAVES_OUT = ("image", "SERVICE_VERSION", "io.kodex.version", "io.kodex.digest")
+LEAVES_OUT = ("service.image", "SERVICE_VERSION", "io.kodex.version", "io.kodex.digest")
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ class Prepared:
     Args:
         secret_names: name -> name on the server.
         secret_values: those that were given.
+        present_names: the secrets that the server's services use now, likewise.
         previous: the last release that came to its end, to go back to.
     """
 
@@ -67,6 +68,7 @@ class Prepared:
     model: Model
     secret_names: dict[str, str]
     previous: Release | None
+    present_names: dict[str, str]
     secret_values: dict[str, str] = field(repr=False)
 
 
@@ -77,7 +79,7 @@ def prepare(target: Target, release: Release) -> Prepared:
         DeployError: it must not be done: a folder without volume, a missing secret, ...
     """
     node = server.node_name()
-    rows = [row for row in secrets.table(target) if row.used_by != "workflows"]
+    rows = [row for row in secrets.table(release.values) if row.used_by != "workflows"]
     values = secrets.read_values(target, [row.name for row in rows])
     present = secrets.on_server(target)
     names = {}
@@ -101,7 +103,11 @@ def prepare(target: Target, release: Release) -> Prepared:
     state = server.read_service(target, stack.SERVICE)
     labels = state.service["Spec"]["Labels"] if state else {}
     current = str(labels.get(server.VERSION_LABEL, ""))
-    running = [entry for entry in entries if entry.release.version == current]
+    running = [
+        entry
+        for entry in entries
+        if entry.release.version == current and entry.outcome != history.FAILED
+    ]
     content = json.dumps([asdict(release), names], sort_keys=True)
     plan = Plan(
         environment=target.environment,
@@ -117,11 +123,11 @@ def prepare(target: Target, release: Release) -> Prepared:
         notes=_notes(model, entries, bool(running), state),
         server_state=server.fingerprint(target),
         content=hashlib.sha256(content.encode()).hexdigest(),
-        order=str(model["services"][stack.SERVICE]["deploy"]["update_config"]["order"]),
+        order=_order(model),
     )
     good = [entry.release for entry in entries if entry.outcome == history.DONE]
     previous = good[-1] if good else None
-    return Prepared(plan, release, extra, model, names, previous, values)
+    return Prepared(plan, release, extra, model, names, previous, present, values)
 
 
 def differences(old: Model, new: Model) -> list[list[str]]:
@@ -213,6 +219,11 @@ def _key(item: Any, place: int) -> str:
     return str(place)
 
 
+def _order(model: Model) -> str:
+    update = model["services"][stack.SERVICE]["deploy"].get("update_config", {})
+    return str(update.get("order", "stop-first"))
+
+
 def _volume_state(model: Model, volume: str) -> str:
     full_name = model.get("volumes", {}).get(volume, {}).get("name", volume)
     names = docker("volume", "ls", "--format", "{{.Name}}").split()
@@ -241,7 +252,7 @@ def _notes(
         notes.append(f"the release of {entry.release.version} ({entry.at}) was interrupted.")
     if state and not known:
         notes.append("the server runs a version that the journal does not know.")
-    deployed = model["services"][stack.SERVICE]["deploy"]
-    if deployed["update_config"]["order"] == "stop-first" and int(deployed["replicas"]) < 2:
+    replicas = int(model["services"][stack.SERVICE]["deploy"].get("replicas", 2))
+    if _order(model) == "stop-first" and replicas < 2:
         notes.append("with one replica, stop-first interrupts the service.")
     return notes

@@ -71,8 +71,11 @@ def read_target(environment: str) -> Target:
     values = read_env_file(FOLDER / "environments" / f"{environment}.env")
     values = {name: os.environ.get(name) or value for name, value in values.items()}
     # A registry of another name than the project's own: a mirror, a stand-in in a test.
-    image = os.environ.get("IMAGE") or names["IMAGE"]
-    return Target(environment, names["PROJECT"], image, values)
+    image = os.environ.get("IMAGE") or names.get("IMAGE")
+    project = names.get("PROJECT")
+    if not image or not project:
+        raise DeployError("deploy/project.env needs PROJECT and IMAGE.")
+    return Target(environment, project, image, values)
 
 
 def check_version(version: str) -> str:
@@ -110,6 +113,8 @@ def read_env_file(file: Path) -> dict[str, str]:
             raise DeployError(f"{file}, line {number}: this is not NAME=value.")
         value = value.strip()
         if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
-            value = value[1:-1]
+            # A double-quoted value may hold line ends: a certificate does.
+            quote, value = value[0], value[1:-1]
+            value = value.replace("\\n", "\n") if quote == '"' else value
         found[name] = value
     return found

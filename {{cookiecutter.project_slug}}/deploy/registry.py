@@ -21,7 +21,8 @@ def digest_of(reference: str) -> str | None:
         command = ("buildx", "imagetools", "inspect", reference, "--format", "{{json .Manifest}}")
         digest: str = json.loads(docker(*command))["digest"]
     except DockerError as error:
-        if "not found" in str(error) or "NAME_UNKNOWN" in str(error):
+        said = str(error)
+        if ("not found" in said and "executable" not in said) or "NAME_UNKNOWN" in said:
             return None
         raise DeployError(
             f"The registry cannot be asked for {reference}: {str(error).splitlines()[-1]}"

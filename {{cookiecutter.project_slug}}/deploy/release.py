@@ -48,16 +48,20 @@ def apply(target: Target, options: argparse.Namespace) -> None:
 
 def roll_back(target: Target, options: argparse.Namespace) -> None:
     """Release a former version again, as it was: image, stack and settings."""
-    entries = [entry for entry in history.read(target) if entry.outcome == history.DONE]
+    every = history.read(target)
+    entries = [entry for entry in every if entry.outcome == history.DONE]
     state = server.read_service(target, stack.SERVICE)
     current = state.version if state else ""
     wanted = options.version and check_version(options.version)
-    former = [
-        entry.release
-        for entry in entries
-        if entry.release.version == (wanted or entry.release.version)
-        and entry.release.version != current
-    ]
+    if wanted:
+        former = [entry.release for entry in entries if entry.release.version == wanted != current]
+    elif every and every[-1].outcome == history.BEGUN:
+        former = [entry.release for entry in entries]  # interrupted: the last good one
+    else:
+        # What came before the current version's first time: a second rollback goes further back.
+        versions = [entry.release.version for entry in entries]
+        before = versions.index(current) if current in versions else len(versions)
+        former = [entry.release for entry in entries[:before]]
     if not former:
         known = ", ".join(dict.fromkeys(entry.release.version for entry in entries)) or "none"
         raise DeployError(

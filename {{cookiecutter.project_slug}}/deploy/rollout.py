@@ -17,7 +17,9 @@ STOP_SECONDS = 90
 # A replica that waits for a server this long waits for one that does not come.
 WAITING_SECONDS = 60
 SLACK_SECONDS = 120
-FAILED_UPDATES = {"paused", "rollback_paused"}
+TAKEN_BACK = {"paused", "rollback_completed", "rollback_paused"}
+# Lost calls in a row, over a bad connection, after which a release is given up.
+LOST_CALLS = 5
 
 Say = Callable[[str], None]
 
@@ -54,61 +56,66 @@ def apply(target: Target, prepared: Prepared, by: str, say: Say) -> None:
             say("create the secrets")
             secrets.create(target, prepared.secret_names, prepared.secret_values)
             held.check()
-            _replace(target, prepared, say)
+            _replace(target, prepared, held, say)
         except ReleaseFailedError as error:
             history.end(target, number, history.FAILED, str(error))
             raise
         say("close the journal")
         history.end(target, number, history.DONE)
+        secrets.forget(target, set(prepared.secret_names.values()))
 
 
 def pull(release: Release) -> None:
-    """Fetch the image, so that the update itself need not wait for it.
+    """Fetch the images, so that the update itself need not wait for them.
 
     Raises:
         DeployError: the server has no such image, and no registry gives it one.
     """
-    try:
-        docker("pull", "--quiet", release.image, seconds=PULL_SECONDS)
-    except DockerError as error:
-        try:  # no registry in reach must not stand in the way of an image that is there
-            docker("image", "inspect", "--format", "{{.Id}}", release.image)
-        except DockerError:
-            said = str(error).splitlines()[-1]
-            raise DeployError(f"The server cannot fetch {release.image}: {said}") from error
+    for image in (release.image, release.values["PROXY_IMAGE"]):
+        try:
+            docker("pull", "--quiet", image, seconds=PULL_SECONDS)
+        except DockerError as error:
+            try:  # no registry in reach must not stand in the way of an image that is there
+                docker("image", "inspect", "--format", "{{.Id}}", image)
+            except DockerError:
+                said = str(error).splitlines()[-1]
+                raise DeployError(f"The server cannot fetch {image}: {said}") from error
 
 
-def _replace(target: Target, prepared: Prepared, say: Say) -> None:
+def _replace(target: Target, prepared: Prepared, held: lock.Lock, say: Say) -> None:
     """Update the services, test them, and go back where that fails."""
     release = prepared.release
     known = task_ids(target)
     say("update the services")
-    stack.deploy(target, release, prepared.extra)
-    reason = wait(target, release.version, known, say)
+    reason: str | None
+    try:
+        stack.deploy(target, release, prepared.extra)
+        reason = wait(target, release.version, known, say)
+    except DockerError as error:  # half of it may have been taken
+        reason = str(error)
     if reason is None:
         say("smoke test")
         reason = _smoke(target, prepared, say)
     if reason is None:
         return
-    state = server.read_service(target, stack.SERVICE)
-    if state and state.version == release.version and prepared.previous:
+    after = "There is no former version to go back to."
+    if prepared.previous:
+        held.check()
         say(f"roll back to {prepared.previous.version}")
         _restore(target, prepared, prepared.previous, say)
-    state = server.read_service(target, stack.SERVICE)
-    serving = state.version if state else ""
-    after = (
-        f"{serving} serves."
-        if serving and serving != release.version
-        else "There is no former version to go back to."
-    )
+        after = f"{prepared.previous.version} serves."
     raise ReleaseFailedError(f"{release.version} failed. {after} The reason: {reason}")
 
 
 def _restore(target: Target, prepared: Prepared, previous: Release, say: Say) -> None:
-    users = {row.name: row.used_by for row in secrets.table(target)}
-    extra = stack.fragment(previous, prepared.secret_names, users)
+    """Deploy the last good release again, with the secrets that it had."""
+    users = {row.name: row.used_by for row in secrets.table(previous.values)}
+    names = prepared.secret_names | prepared.present_names
+    used = {
+        name: full for name, full in names.items() if users.get(name, "workflows") in stack.USERS
+    }
     known = task_ids(target)
-    stack.deploy(target, previous, extra)
+    stack.deploy(target, previous, stack.fragment(previous, used, users))
     if reason := wait(target, previous.version, known, say):
         raise ReleaseFailedError(
             f"{prepared.release.version} failed, and so did the way back: {reason}"
@@ -149,8 +156,19 @@ def wait(target: Target, version: str, known: set[str], say: Say) -> str | None:
     settled_at: float | None = None
     waiting_since: float | None = None
     shown = ""
+    lost = 0
     while True:
-        states = {name: server.read_service(target, name) for name in (stack.SERVICE, stack.PROXY)}
+        try:
+            states = {
+                name: server.read_service(target, name) for name in (stack.SERVICE, stack.PROXY)
+            }
+        except DockerError:
+            lost += 1
+            if lost > LOST_CALLS:
+                raise
+            time.sleep(POLL_SECONDS)
+            continue
+        lost = 0
         service = states[stack.SERVICE]
         if service is None:
             return "the swarm has no such service"
@@ -164,11 +182,13 @@ def wait(target: Target, version: str, known: set[str], say: Say) -> str | None:
             shown = line
         failures = [server.why_failed(state, known) for state in states.values() if state]
         failure = next((reason for reason in failures if reason), "")
+        # Docker forgets the last update's state when the next one begins: this is of this one.
+        ended = {state.update for state in states.values() if state} & TAKEN_BACK
+        if ended:
+            return failure or f"the swarm took the update back ({', '.join(ended)})"
         if service.version != version:
             if service.settled:
-                return failure or "the swarm went back by itself"
-        elif service.update in FAILED_UPDATES:
-            return failure or f"the swarm gave up ({service.update})"
+                return failure or "another version was deployed meanwhile"
         elif all(state and state.settled for state in states.values()):
             settled_at = settled_at or now
             # The swarm itself watches updates; a first release is watched here.

@@ -3,6 +3,7 @@
 ``python3 -m deploy.secrets check ENVIRONMENT`` says which are missing, without any value.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -13,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.docker import docker, inspect
+from deploy.docker import DockerError, docker, inspect
 from deploy.errors import DeployError
 from deploy.project import FOLDER, Target, read_env_file, read_target
 
@@ -33,8 +34,8 @@ class Secret:
     purpose: str
 
 
-def table(target: Target) -> list[Secret]:
-    """Return the rows of ``secrets.toml``, as this environment needs them.
+def table(values: Mapping[str, str]) -> list[Secret]:
+    """Return the rows of ``secrets.toml``, as an environment or a release with these values needs.
 
     Raises:
         DeployError: the file is not what it should be.
@@ -44,7 +45,7 @@ def table(target: Target) -> list[Secret]:
         rows = [Secret(name, **row) for name, row in tomllib.loads(file.read_text("utf-8")).items()]
     except (OSError, tomllib.TOMLDecodeError, TypeError) as error:
         raise DeployError(f"{file}: {error}.") from error
-    with_tls = target.values.get("TLS") != "off"
+    with_tls = values.get("TLS") != "off"
     return [row for row in rows if with_tls or row.name != TLS_CERTIFICATE]
 
 
@@ -98,7 +99,12 @@ def ask_manager(command: list[str]) -> dict[str, str]:
     program = command[0]
     try:
         done = subprocess.run(
-            command, check=False, capture_output=True, text=True, timeout=MANAGER_SECONDS
+            command,
+            check=False,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=MANAGER_SECONDS,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         reason = getattr(error, "strerror", None) or f"no answer in {MANAGER_SECONDS:g} s"
@@ -126,10 +132,23 @@ def secret_name(target: Target, name: str, value: str) -> str:
 
 
 def on_server(target: Target) -> dict[str, str]:
-    """Return the secrets of this stack that the server has: the newest name of each."""
+    """Return the secrets of this stack that the server has: those in use, else the newest."""
     ids = docker("secret", "ls", "--quiet", "--filter", f"label={STACK_LABEL}={target.stack}")
     found = sorted(inspect("secret", ids.split()), key=lambda one: str(one["CreatedAt"]))
-    return {one["Spec"]["Labels"][SECRET_LABEL]: one["Spec"]["Name"] for one in found}
+    names = {one["Spec"]["Labels"][SECRET_LABEL]: one["Spec"]["Name"] for one in found}
+    for service in inspect("service", [f"{target.stack}_{name}" for name in ("service", "proxy")]):
+        for one in service["Spec"]["TaskTemplate"]["ContainerSpec"].get("Secrets") or []:
+            names[one["File"]["Name"]] = one["SecretName"]
+    return names
+
+
+def forget(target: Target, kept: set[str]) -> None:
+    """Remove the secrets of this stack that are not kept; those in use stay in any case."""
+    ids = docker("secret", "ls", "--quiet", "--filter", f"label={STACK_LABEL}={target.stack}")
+    for one in inspect("secret", ids.split()):
+        if one["Spec"]["Name"] not in kept:
+            with contextlib.suppress(DockerError):
+                docker("secret", "rm", one["ID"])
 
 
 def create(target: Target, wanted: Mapping[str, str], values: Mapping[str, str]) -> None:
@@ -138,6 +157,8 @@ def create(target: Target, wanted: Mapping[str, str], values: Mapping[str, str])
     for name, full_name in wanted.items():
         if full_name in have:
             continue
+        if name not in values:
+            raise DeployError(f"The secret {name} was removed from the server meanwhile: give it.")
         labels = (f"{STACK_LABEL}={target.stack}", f"{SECRET_LABEL}={name}")
         options = [part for label in labels for part in ("--label", label)]
         docker("secret", "create", *options, full_name, "-", text=values[name])
@@ -145,7 +166,7 @@ def create(target: Target, wanted: Mapping[str, str], values: Mapping[str, str])
 
 def check(target: Target) -> int:
     """Print where each secret is; return 1 when a required one is missing."""
-    rows = [row for row in table(target) if row.used_by != "workflows"]
+    rows = [row for row in table(target.values) if row.used_by != "workflows"]
     values = read_values(target, [row.name for row in rows])
     try:
         present = on_server(target)

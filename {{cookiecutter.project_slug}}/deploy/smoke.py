@@ -16,6 +16,16 @@ ATTEMPTS = 5
 PAUSE = 2.0
 
 
+class NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Follows no redirect: the key would go wherever it leads."""
+
+    def redirect_request(self, *_: object) -> None:
+        """Return no request: the redirect itself becomes the error."""
+
+
+direct = urllib.request.build_opener(NoRedirect)
+
+
 def smoke_test(url: str, version: str, keys: str) -> str | None:
     """Return None when the service answers as it should, else the reason.
 
@@ -50,6 +60,8 @@ def _try(url: str, version: str, key: str) -> str | None:
             return f"{url} says it is version {said.get('version')!r}, not {version!r}."
         if not key:
             return None
+        if not (key.isascii() and key.isprintable()):
+            return "API_KEYS: the key of the smoke test holds a line end or another odd character."
         boundary = secrets.token_hex(16)
         headers = {
             "Authorization": f"Bearer {key}",
@@ -58,7 +70,7 @@ def _try(url: str, version: str, key: str) -> str | None:
         heard = _ask(f"{url}/v1/audio/transcriptions", _form(boundary), headers)
     except urllib.error.HTTPError as error:
         return f"{error.url} answered {error.code}: {error.read(500).decode(errors='replace')}"
-    except (OSError, HTTPException, ValueError) as error:
+    except (OSError, HTTPException, ValueError, TypeError) as error:
         return f"{url}: {error}"
     return None if heard.get("text") else f"{url} heard nothing in {RECORDING.name}."
 
@@ -69,8 +81,10 @@ def _ask(
     if not url.startswith(("http://", "https://")):
         raise ValueError("PUBLIC_URL must begin with http:// or https://")
     request = urllib.request.Request(url, content, dict(headers or {}))  # noqa: S310 - as checked
-    with urllib.request.urlopen(request, timeout=SECONDS) as answer:  # noqa: S310 - as checked
-        found: dict[str, object] = json.load(answer)
+    with direct.open(request, timeout=SECONDS) as answer:
+        found = json.load(answer)
+    if not isinstance(found, dict):
+        raise TypeError("this is no answer of the service")
     return found
 
 

@@ -16,6 +16,7 @@ from deploy.registry import digest_of
 
 SERVICE = "service"
 PROXY = "proxy"
+USERS = {SERVICE, PROXY}
 PROXY_CONFIG = "haproxy.cfg"
 SERVICE_SETTING = "SERVICE_"
 APPUSER = "10001"
@@ -60,6 +61,15 @@ def read_release(target: Target, version: str, image: str) -> Release:
         DeployError: a file is missing, or the proxy's image is in no registry.
     """
     names = (target.values.get("STACK_FILES") or "").split() or default_files()
+    if any("/" in name for name in names):
+        raise DeployError("STACK_FILES names files of deploy/ itself, without a folder.")
+    if (target.values.get("TLS") or "on") not in {"on", "off"}:
+        raise DeployError("TLS is on or off.")
+    for name in ("START_SECONDS", "MONITOR_SECONDS"):
+        target.seconds(name, 0)
+    proxy = target.values.get("PROXY_IMAGE")
+    if not proxy:
+        raise DeployError("PROXY_IMAGE is missing in the environment's file.")
     try:
         files = {name: (FOLDER / name).read_text("utf-8") for name in names}
         files[PROXY_CONFIG] = (FOLDER / "proxy" / PROXY_CONFIG).read_text("utf-8")
@@ -70,7 +80,7 @@ def read_release(target: Target, version: str, image: str) -> Release:
         **target.values,
         "VERSION": version,
         "IMAGE": image,
-        "PROXY_IMAGE": pinned(target.values["PROXY_IMAGE"]),
+        "PROXY_IMAGE": pinned(proxy),
         "HAPROXY_CONFIG": f"{target.prefix}_haproxy_{config}",
     }
     return Release(version, image, files, values)
@@ -100,7 +110,7 @@ def fragment(release: Release, secrets: Mapping[str, str], users: Mapping[str, s
         users: name of each secret -> ``service`` or ``proxy``.
     """
     settings = {
-        name.removeprefix(SERVICE_SETTING): value
+        name.removeprefix(SERVICE_SETTING): value.replace("$", "$$")  # no variable
         for name, value in release.values.items()
         if name.startswith(SERVICE_SETTING) and value
     }

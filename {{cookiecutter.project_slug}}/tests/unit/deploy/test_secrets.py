@@ -1,5 +1,7 @@
 """Secrets: sources, names on the server, refusals."""
 
+import os
+import re
 from pathlib import Path
 
 import pytest
@@ -78,6 +80,47 @@ def test_a_failing_command_is_told_without_its_output(
     assert CANARY not in str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    ("source", "program", "arguments"),
+    [
+        (
+            "aws:voice/production",
+            "aws",
+            "secretsmanager get-secret-value --secret-id voice/production "
+            "--query SecretString --output text",
+        ),
+        ("gcp:voice", "gcloud", "secrets versions access latest --secret voice"),
+    ],
+)
+def test_a_clouds_command_is_asked(
+    source: str, program: str, arguments: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given the cloud's command, here one that answers only the right question
+    script = f'#!/bin/sh\n[ "$*" = "{arguments}" ] && echo \'{{"API_KEYS": "{CANARY}"}}\'\n'
+    (tmp_path / program).write_text(script, "utf-8")
+    (tmp_path / program).chmod(0o700)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    # When secrets are read, Then it was asked that question, and its answer counts
+    assert secrets.read_values(target(source), ["API_KEYS"]) == {"API_KEYS": CANARY}
+
+
+def test_the_check_names_what_is_missing_and_shows_no_value(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given one secret of two, and no server in reach
+    monkeypatch.setenv("API_KEYS", CANARY)
+    monkeypatch.delenv("TLS_CERTIFICATE", raising=False)
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
+    # When they are checked
+    status = secrets.check(target("env", TLS="on"))
+    # Then the missing one is named, and the other one's value is not shown
+    said = capsys.readouterr().out
+    assert status == 1
+    assert "Missing: TLS_CERTIFICATE." in said
+    assert re.search(r"API_KEYS +given", said)
+    assert CANARY not in said
+
+
 def test_a_missing_command_is_told() -> None:
     # Given a program that is not there, When it is asked, Then the reason is told
     with pytest.raises(DeployError, match="/no/such failed: No such file or directory"):
@@ -103,6 +146,6 @@ def test_a_secrets_name_changes_with_its_value_and_hides_it() -> None:
 
 def test_without_tls_no_certificate_is_asked_for() -> None:
     # Given an environment without TLS, When the table is read, Then the certificate is not in it
-    names = [row.name for row in secrets.table(target("env", TLS="off"))]
+    names = [row.name for row in secrets.table({"TLS": "off"})]
     assert "TLS_CERTIFICATE" not in names
     assert "API_KEYS" in names
