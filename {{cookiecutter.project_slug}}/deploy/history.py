@@ -69,6 +69,27 @@ def read(target: Target) -> list[Entry]:
     return entries
 
 
+def former(entries: list[Entry], current: str, wanted: str | None = None) -> Release | None:
+    """Return the release to go back to, None where there is none.
+
+    Args:
+        entries: the journal, oldest first.
+        current: version that the server runs.
+        wanted: version to go back to; without one, the last good one when a release was
+            interrupted, else what came before the current version's first time, so that a second
+            rollback goes further back.
+    """
+    good = [entry.release for entry in entries if entry.outcome == DONE]
+    versions = [release.version for release in good]
+    if wanted:
+        found = [one for one in good if one.version == wanted != current]
+    elif entries and entries[-1].outcome == BEGUN:
+        found = good
+    else:
+        found = good[: versions.index(current) if current in versions else len(good)]
+    return found[-1] if found else None
+
+
 def begin(target: Target, release: Release, model: Model, by: str) -> int:
     """Write that a release begins; return its number.
 

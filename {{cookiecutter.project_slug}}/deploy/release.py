@@ -48,27 +48,19 @@ def apply(target: Target, options: argparse.Namespace) -> None:
 
 def roll_back(target: Target, options: argparse.Namespace) -> None:
     """Release a former version again, as it was: image, stack and settings."""
-    every = history.read(target)
-    entries = [entry for entry in every if entry.outcome == history.DONE]
+    entries = history.read(target)
     state = server.read_service(target, stack.SERVICE)
     current = state.version if state else ""
     wanted = options.version and check_version(options.version)
-    if wanted:
-        former = [entry.release for entry in entries if entry.release.version == wanted != current]
-    elif every and every[-1].outcome == history.BEGUN:
-        former = [entry.release for entry in entries]  # interrupted: the last good one
-    else:
-        # What came before the current version's first time: a second rollback goes further back.
-        versions = [entry.release.version for entry in entries]
-        before = versions.index(current) if current in versions else len(versions)
-        former = [entry.release for entry in entries[:before]]
+    former = history.former(entries, current, wanted)
     if not former:
-        known = ", ".join(dict.fromkeys(entry.release.version for entry in entries)) or "none"
+        good = [entry.release.version for entry in entries if entry.outcome == history.DONE]
+        known = ", ".join(dict.fromkeys(good)) or "none"
         raise DeployError(
             f"There is no {wanted or 'former version'} to go back to: {current or 'nothing'} runs, "
             f"and the journal of {target.environment} has {known}."
         )
-    _carry_out(target, former[-1], options.approved_by, None)
+    _carry_out(target, former, options.approved_by, None)
 
 
 def show_status(target: Target, _options: argparse.Namespace) -> None:
