@@ -9,10 +9,10 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import httpx2
-from cookiecutter.main import cookiecutter
 
 from tests.containers.engine import EngineError
 from tools.delivery.story import Step, Story, story
@@ -42,7 +42,9 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="kodex-delivery-") as folder:
             options = f"--build-arg BASE_IMAGE={CPU_BASE}"
             print("two servers, a registry and a project ...", flush=True)
-            with story(Path(folder), render, weights(), build_options=options) as told:
+            scene = Path(folder)
+            made = partial(render, scene / "project")
+            with story(scene, made, weights(), build_options=options) as told:
                 tell(told)
     except subprocess.CalledProcessError as error:
         print(f"Error: {error.cmd[0]} failed.", file=sys.stderr)
@@ -109,10 +111,12 @@ def print_load(step: Step) -> None:
         raise DemoError("; ".join(report.problems))
 
 
-def render(answers: dict[str, str]) -> Path:
-    """Return the folder of a new project."""
-    folder = tempfile.mkdtemp(prefix="kodex-project-")
-    return Path(cookiecutter(str(ROOT), no_input=True, extra_context=answers, output_dir=folder))
+def render(folder: Path, answers: dict[str, str]) -> Path:
+    """Make a project in a folder; return the project's own."""
+    pairs = [f"{name}={value}" for name, value in answers.items()]
+    command = [sys.executable, "-m", "cookiecutter", str(ROOT), "--no-input", *pairs]
+    subprocess.run([*command, f"--output-dir={folder}"], check=True, stdout=subprocess.DEVNULL)
+    return folder / answers["project_slug"]
 
 
 def weights() -> Path:

@@ -28,6 +28,7 @@ from tools.delivery.network import Network, leftovers, network
 from tools.delivery.registry import Registry, running_registry
 from tools.delivery.server import running_server
 
+pytestmark = pytest.mark.slow  # every other test of this level stands on the same parts
 STACK = Path(__file__).with_name("parts.stack.yaml")
 DRAIN_SECONDS = 5.0
 TOKENS = 5
