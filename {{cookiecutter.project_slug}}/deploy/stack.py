@@ -87,8 +87,8 @@ def read_release(target: Target, version: str, image: str) -> Release:
 
 
 def default_files() -> list[str]:
-    """Return the stack's files, the GPU's behind the common one."""
-    return [name for name in ("stack.yaml", "stack.cuda.yaml") if (FOLDER / name).exists()]
+    """Return the stack's files: the common one, then every other one by its name."""
+    return ["stack.yaml", *sorted(file.name for file in FOLDER.glob("stack.*.yaml"))]
 
 
 def pinned(image: str) -> str:
