@@ -58,8 +58,8 @@ class Prepared:
     Args:
         secret_names: name -> name on the server.
         secret_values: those that were given.
-        present_names: the secrets that the server's services use now, likewise.
         previous: the last release that came to its end, to go back to.
+        present_names: the secrets that the server's services use now, as secret_names has them.
     """
 
     plan: Plan

@@ -8,7 +8,8 @@ awk '$3 ~ /^cgroup2?$/ { print $2 }' /proc/mounts | while read -r folder; do
   mount -o remount,bind,rw "$folder"
 done
 if [[ -f /sys/fs/cgroup/cgroup.controllers ]]; then
-  # A group of the second generation passes on its controllers only while no process is in it.
+  # A group of the second generation passes on its controllers only while no process is in it: a
+  # process that has ended meanwhile cannot be moved, and one that stays fails the last line.
   mkdir -p /sys/fs/cgroup/init
   xargs -rn1 </sys/fs/cgroup/cgroup.procs >/sys/fs/cgroup/init/cgroup.procs || true
   sed 's/ / +/g; s/^/+/' /sys/fs/cgroup/cgroup.controllers >/sys/fs/cgroup/cgroup.subtree_control
