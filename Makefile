@@ -9,7 +9,7 @@ export RUFF_CACHE_DIR := $(CURDIR)/.cache/ruff
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo delivery-demo test test-fast test-slow lint format lock bench
+.PHONY: help install demo delivery-demo test test-fast test-slow lint format guideline lock bench
 
 help: ## Show these lines
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,12 +43,15 @@ test-slow: install ## Build the GPU images with their real CUDA: 4 GB of downloa
 lint: install ## Check style and types of the template itself
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	cd $(PROJECT) && ../$(BIN)/ruff check app deploy tests main.py && ../$(BIN)/ruff format --check app deploy tests main.py
+	cd $(PROJECT) && ../$(BIN)/ruff check app deploy tests tools main.py && ../$(BIN)/ruff format --check app deploy tests tools main.py
 	$(BIN)/mypy
 
 format: install ## Put the code into its form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+guideline: install ## Write the pages that come from the table of clauses
+	$(BIN)/python -m tools.guideline
 
 lock: install ## Lock the newest versions: the template's own and every variant's
 	$(BIN)/uv pip compile --quiet --universal --python-version=3.11 --generate-hashes --no-annotate \

@@ -3,7 +3,7 @@
 * An unknown ``key=value`` on the command line is an error (cookiecutter ignores it).
 * Wrong answers are refused before a folder is created.
 * ``{{`` in an answer stays text (cookiecutter would evaluate it).
-* ``pairs`` hands the answers to the hooks.
+* ``pairs`` hands the answers to the hooks, ``record`` writes them down with the template's commit.
 * ``quoted`` writes any text as a string that TOML, YAML and Python all read.
 """
 
@@ -20,17 +20,20 @@ from jinja2 import Environment
 from jinja2.ext import Extension
 
 from kodex_answers import problems
+from kodex_record import record
 
 ROOT = Path(__file__).parent
 PROJECT_FOLDER = "{{cookiecutter.project_slug}}"
 
 
 class Answers(Extension):
-    """Checks the answers and adds the filters ``checked``, ``one_line`` and ``quoted``."""
+    """Checks the answers and adds the filters."""
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
-        environment.filters.update(checked=checked, one_line=one_line, pairs=pairs, quoted=quoted)
+        environment.filters.update(
+            checked=checked, one_line=one_line, pairs=pairs, quoted=quoted, record=record
+        )
         refuse_unknown_answers()
 
     def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:  # noqa: ARG002

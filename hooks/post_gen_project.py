@@ -22,8 +22,8 @@ VARIANTS: dict[str, dict[str, list[str]]] = {
     "llm_engine": {"transformers": [], "openai-compatible": []},
     "tts_engine": {"supertonic": [], "openai-compatible": [], "espeak-ng": []},
     "docs_language": {
-        "ko": ["CONTRIBUTING.ko.md", "AGENTS.ko.md", "deploy/README.ko.md"],
-        "en": ["CONTRIBUTING.en.md", "AGENTS.en.md", "deploy/README.en.md"],
+        "ko": ["CONTRIBUTING.ko.md", "AGENTS.ko.md", "GUIDELINE.ko.md", "deploy/README.ko.md"],
+        "en": ["CONTRIBUTING.en.md", "AGENTS.en.md", "GUIDELINE.en.md", "deploy/README.en.md"],
     },
 }
 # answer -> the key of its openai-compatible engine. Without that engine, no line here names it.

@@ -6,6 +6,8 @@ Writes the project's ``requirements`` folder:
 * ``torch-<device>.txt``: torch and, on gpu, CUDA. Gigabytes that change only with torch.
 * ``dev.txt`` and ``dev-supertonic.txt``: the tools of the ``dev`` group.
 
+and beside it ``requirements-template.txt``: what merges updates of the template.
+
 All variants of a device are first resolved as one, so that a package they share has one
 version. Torch's CPU build comes from pip's ``find-links`` folders where there are any, else
 from PyTorch's own index.
@@ -42,6 +44,8 @@ def main() -> None:
         for name, tts in (("dev", "openai-compatible"), ("dev-supertonic", "supertonic")):
             project = Path(folder) / f"cpu-openai-whisper-transformers-{tts}"
             write(name, compiled(project, "--group=pyproject.toml:dev", *limits))
+        update = compiled(project, "--group=pyproject.toml:template")
+        (TARGET.parent / "requirements-template.txt").write_text(HEADER + update, "utf-8")
 
 
 def lock_device(device: str, folder: Path) -> Path:

@@ -275,6 +275,20 @@ def test_a_person_who_types_something_else_does_not_approve(serving: Site) -> No
         assert serving.version() == V1
 
 
+def test_nobody_at_a_terminal_does_not_approve(serving: Site) -> None:
+    # Given a process without a terminal, such as an agent's
+    # When it releases, with the version piped in where a person would type it
+    for piped in (f"{V2}\n", ""):
+        result = serving.tool.run("apply", V2, piped=piped)
+        # Then nothing is changed, and it is told why
+        assert result.status == 1
+        assert result.error == (
+            f"Error: Not approved: nobody sits at a terminal to type {V2}. A workflow whose "
+            "environment has reviewers says --approved-by NAME. Nothing was changed.\n"
+        )
+        assert serving.version() == V1
+
+
 @pytest.mark.parametrize(
     ("command", "variables", "message"),
     [

@@ -7,11 +7,13 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 SECONDS = 900.0
+END_OF_FILE = b"\x04"  # what the keys Ctrl and D send
 # What the tool needs of this process's environment; a test's own settings stay out.
 PASSED = ("HOME", "PATH", "TMPDIR")
 
@@ -30,24 +32,28 @@ class ReleaseTool:
     environment: str
     variables: Mapping[str, str]
 
-    def run(self, *arguments: str, typed: str = "", **variables: str) -> Result:
+    def run(
+        self, *arguments: str, typed: str | None = None, piped: str = "", **variables: str
+    ) -> Result:
         """Run a command of the tool to its end.
 
         Args:
             arguments: ``apply``, ``v1.0.0``, ... The environment is put in the second place.
-            typed: what a person types.
+            typed: what a person types at a terminal; None where there is no terminal.
+            piped: what its standard input holds in place of one.
             variables: further variables.
         """
-        done = subprocess.run(
-            self._command(*arguments),
-            cwd=self.project,
-            env=self._variables(variables),
-            input=typed,
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-        )
+        with _stdin(typed, piped) as stdin:
+            done = subprocess.run(
+                self._command(*arguments),
+                cwd=self.project,
+                env=self._variables(variables),
+                stdin=stdin,
+                check=False,
+                capture_output=True,
+                text=True,
+                timeout=SECONDS,
+            )
         return Result(done.returncode, done.stdout, done.stderr)
 
     def make(self, *arguments: str) -> Result:
@@ -113,6 +119,23 @@ class Result:
         """Return it when it went well. Raises AssertionError with what it said."""
         assert self.status == 0, f"status {self.status}\n{self.out}\n{self.error}"
         return self
+
+
+@contextmanager
+def _stdin(typed: str | None, piped: str) -> Iterator[int]:
+    """Yield a standard input: a terminal where somebody types, or else a pipe."""
+    if typed is None:
+        read, write = os.pipe()
+        os.write(write, piped.encode())
+        os.close(write)
+        yield read
+        os.close(read)
+        return
+    person, terminal = os.openpty()
+    os.write(person, typed.encode() or END_OF_FILE)
+    yield terminal
+    os.close(terminal)
+    os.close(person)
 
 
 def write_settings(file: Path, settings: Mapping[str, str]) -> None:

@@ -145,7 +145,16 @@ def _runs_already(target: Target, prepared: plan.Prepared) -> bool:
 
 
 def _ask(version: str) -> str:
-    """Return who approved: the person at the terminal, who has typed the version."""
+    """Return who approved: the person at the terminal, who has typed the version.
+
+    Raises:
+        DeployError: nobody is there, or something else was typed.
+    """
+    if not sys.stdin.isatty():
+        raise DeployError(
+            f"Not approved: nobody sits at a terminal to type {version}. A workflow whose "
+            "environment has reviewers says --approved-by NAME. Nothing was changed."
+        )
     try:
         typed = input(f"\nType {version} to release it: ").strip()
     except EOFError:
