@@ -15,6 +15,7 @@ import pytest
 from kodex_answers import CHOICES
 from tools.environments import CACHE, environment
 
+pytest_plugins = ["tests.executed"]
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = ROOT / "{{cookiecutter.project_slug}}" / "requirements"
 ENGINES = ("stt_engine", "llm_engine", "tts_engine")

@@ -42,6 +42,15 @@ found = read_configuration()
 parts = [found.settings, *found.own.values()]
 print(json.dumps({k: v for part in parts for k, v in part.model_dump(mode="json").items()}))
 """
+# The proxy's image has a digest, so that no registry has to be asked for it.
+MERGE = """
+import json, sys
+from deploy.project import read_target
+from deploy.stack import fragment, read_release, resolve
+target = read_target(sys.argv[1])
+release = read_release(target, "v1.0.0", f"{target.image}:v1.0.0@sha256:{'1' * 64}")
+print(json.dumps([target.stack, resolve(target, release, fragment(release, {}, {}))]))
+"""
 
 
 def uv(project: Path, *arguments: str) -> str:
@@ -197,3 +206,40 @@ def test_ci_installs_the_packages_of_the_voice(tts: str, render: Render, tmp_pat
     installed = (tmp_path / "log").read_text("utf-8").splitlines()[-1].split()
     voice = ["espeak-ng"] if tts == "espeak-ng" else []
     assert installed[-2 - len(voice) :] == ["build-essential", "ffmpeg", *voice]
+
+
+@pytest.mark.containers
+@pytest.mark.parametrize("environment", ["staging", "production"])
+@pytest.mark.parametrize("answers", product_of("device", "tts_engine"), ids=name_of)
+def test_the_release_tool_merges_the_stack(
+    environment: str, answers: Answers, render: Render
+) -> None:
+    # Given a project, with the names and the settings that it is generated with
+    if shutil.which("docker") is None:
+        reason = "There is no docker command: see tools/container-engine.sh."
+        pytest.fail(reason) if os.environ.get("KODEX_REQUIRE_REAL") else pytest.skip(reason)
+    project = render(answers)
+    # When the release tool has docker merge the stack's files
+    done = subprocess.run(
+        [sys.executable, "-c", MERGE, environment],
+        cwd=project,
+        check=False,
+        capture_output=True,
+        text=True,
+        env={
+            **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
+            "PROXY_IMAGE": f"haproxy:3.2.4-alpine@sha256:{'2' * 64}",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        },
+    )
+    # Then they are a stack of two replicas, of the project's own name and image
+    assert done.returncode == 0, done.stderr
+    name, stack = json.loads(done.stdout)
+    service = stack["services"]["service"]
+    assert name == f"kodex-voice-{environment}"
+    assert service["image"].startswith("ghcr.io/my-org/kodex-voice:v1.0.0@sha256:")
+    assert service["deploy"]["replicas"] == 2
+    # And a GPU is reserved for each replica where the project has one
+    reserved = service["deploy"]["resources"].get("reservations", {})
+    kinds = [one["discrete_resource_spec"]["kind"] for one in reserved.get("generic_resources", [])]
+    assert kinds == (["NVIDIA-GPU"] if answers["device"] == "gpu" else [])

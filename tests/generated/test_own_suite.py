@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import LOCKS, Answers, Render, name_of, product_of
+from tests.generated import own_suite
 from tools.environments import CACHE, environment, runtime_files
 
 pytestmark = pytest.mark.service
@@ -41,7 +42,7 @@ def test_own_suite_passes(engines: Answers, render: Render) -> None:
     python = environment([*runtime_files(project), project / "requirements-dev.txt"])
     # When its own tests run, with their coverage gate
     # Then they pass
-    run([str(python), "-m", "pytest", "--cov", "-p", "no:cacheprovider"], project)
+    run(own_suite.command(project, python), project)
 
 
 def test_own_suite_of_a_gpu_project_passes(render: Render) -> None:
@@ -52,7 +53,7 @@ def test_own_suite_of_a_gpu_project_passes(render: Render) -> None:
     python = environment([*files, project / "requirements-dev.txt"])
     # When its own tests run, and its types are checked
     # Then both pass
-    run([str(python), "-m", "pytest", "--cov", "-p", "no:cacheprovider"], project)
+    run(own_suite.command(project, python), project)
     run([str(python), "-m", "mypy"], project)
 
 

@@ -15,7 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-PACKAGE = PROGRAM = "chromium-headless-shell"
+PACKAGE = "chromium-headless-shell"
+PROGRAMS = (PACKAGE, "google-chrome", "chromium")
 # The file descriptors on which Chromium reads commands and writes answers.
 COMMANDS, ANSWERS = 3, 4
 POLL_SECONDS = 0.1
@@ -109,6 +110,11 @@ class Page:
             self.problems.append(parameters["entry"]["text"])
 
 
+def find_program() -> str | None:
+    """Return the browser of this machine, if it has one."""
+    return next((found for name in PROGRAMS if (found := shutil.which(name))), None)
+
+
 @contextmanager
 def browsing(microphone: Path, profile: Path) -> Iterator[Page]:
     """Open a browser until the block ends.
@@ -120,9 +126,9 @@ def browsing(microphone: Path, profile: Path) -> Iterator[Page]:
     Raises:
         BrowserError: it is not installed.
     """
-    program = shutil.which(PROGRAM)
+    program = find_program()
     if program is None:
-        raise BrowserError(f"there is no browser: apt-get install {PACKAGE}")
+        raise BrowserError(f"There is no browser: apt-get install {PACKAGE}.")
     theirs, commands = os.pipe()
     answers, ours = os.pipe()
 
@@ -133,6 +139,7 @@ def browsing(microphone: Path, profile: Path) -> Iterator[Page]:
     with subprocess.Popen(
         [
             program,
+            "--headless",
             "--remote-debugging-pipe",
             "--no-sandbox",  # it refuses to run as root with one; it opens our own page alone
             f"--user-data-dir={profile}",

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 
 import pytest
 
 from tests.conftest import ROOT
-from tests.service.browser import PACKAGE, PROGRAM, Page, browsing
+from tests.service.browser import PACKAGE, Page, browsing, find_program
 from tests.service.test_speech_to_text import word_error_rate
 from tools.service_process import Service
 
@@ -26,7 +25,7 @@ RED = "rgb(176, 0, 32)"
 @pytest.fixture(scope="module")
 def browser(local: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     """Return a browser whose microphone hears a spoken question."""
-    if shutil.which(PROGRAM) is None:
+    if find_program() is None:
         tool = [str(ROOT / "tools/system-packages.sh"), PACKAGE]
         done = subprocess.run(tool, check=False, capture_output=True, text=True)
         if done.returncode and os.environ.get("KODEX_REQUIRE_REAL"):
