@@ -9,6 +9,7 @@ from pathlib import Path
 from tools.template import report
 from tools.template.errors import TemplateError
 from tools.template.git import GitError, git
+from tools.template.interrupted import mark, take_back, unmark
 from tools.template.merging import pick, unmerged
 from tools.template.record import FILE
 from tools.template.update import Update, Wanted, check_repository, worked_out
@@ -67,6 +68,7 @@ def diff(wanted: Wanted, options: argparse.Namespace) -> int:
 def update(wanted: Wanted, options: argparse.Namespace) -> int:
     """Merge the template's change on a branch of its own; 1 with conflicts."""
     check_repository(PROJECT)
+    take_back(PROJECT)
     _check_clean()
     _check_identity()
     with worked_out(PROJECT, wanted) as made:
@@ -163,10 +165,12 @@ def _switch(branch: str) -> None:
 
 def _merge(update: Update) -> None:
     """Merge the template's change into the work tree, and commit it where nothing conflicts."""
-    theirs = git(update.bench.folder, "rev-parse", "theirs").strip()
+    merged, theirs = git(update.bench.folder, "rev-parse", "merged", "theirs").split()
     bench = str(update.bench.folder)
-    git(PROJECT, "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", bench, "theirs")
+    git(PROJECT, "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", bench, "merged")
+    mark(PROJECT, merged)
     pick(PROJECT, theirs)
+    unmark(PROJECT)
 
 
 def _git_file(name: str) -> Path:

@@ -1,6 +1,7 @@
 """git, as a function."""
 
 import os
+import re
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,6 +9,8 @@ from pathlib import Path
 # Never waits for a person: a password that git would ask for is an error here.
 QUIET = {"GIT_TERMINAL_PROMPT": "0", "GIT_EDITOR": "true", "LC_ALL": "C.UTF-8"}
 SSH = "ssh -o BatchMode=yes"
+# The name and the token that may stand in an address.
+ADDRESS_TOKEN = re.compile(r"(https?://)[^/\s@']*@")
 
 
 class GitError(Exception):
@@ -28,8 +31,10 @@ class GitError(Exception):
     def reason(self) -> str:
         """The last line that says why, without git's own prefix."""
         lines = [line for line in str(self).splitlines() if line.strip()]
-        told = [line for line in lines if line.startswith(("fatal:", "error:"))] or lines
-        return told[-1].partition(": ")[2].rstrip(".") if told else f"exit status {self.status}"
+        told = [line for line in lines if line.startswith(("fatal: ", "error: "))]
+        if told:
+            return ADDRESS_TOKEN.sub(r"\1", told[-1].partition(": ")[2]).rstrip(".")
+        return " ".join(lines[-3:]).rstrip(".") or f"exit status {self.status}"
 
 
 def git(folder: Path, *arguments: str, variables: Mapping[str, str] | None = None) -> str:

@@ -12,6 +12,7 @@ from tools.template.errors import TemplateError
 from tools.template.git import GitError, git, paths
 
 THEIRS = "refs/heads/theirs"
+MERGED = "refs/heads/merged"
 IDENTITY = {
     f"GIT_{role}_{what}": value
     for role in ("AUTHOR", "COMMITTER")
@@ -79,6 +80,10 @@ class Workbench:
         pick(self.folder, "--no-commit", second)
         conflicts = unmerged(self.folder)
         git(self.folder, "add", "--all", "--force")
+        tree = git(self.folder, "write-tree").strip()
+        merged = ("commit-tree", tree, "-p", self.head, "-p", second, "-m", "merged")
+        commit = git(self.folder, *merged, variables=IDENTITY).strip()
+        git(self.folder, "update-ref", MERGED, commit)
         return Merged(conflicts, sorted(deleted & changed))
 
     def changes(self) -> list[str]:
@@ -146,7 +151,10 @@ def pick(folder: Path, *arguments: str) -> None:
         )
     except GitError as error:
         if not unmerged(folder):
-            raise TemplateError(f"git could not merge: {error.reason}.") from error
+            raise TemplateError(
+                f"git could not commit the merge ({error.reason}): mend that, then git cherry-pick "
+                "--continue; or go back with git cherry-pick --abort."
+            ) from error
 
 
 def unmerged(folder: Path) -> list[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.template.errors import TemplateError
+from tools.template.git import ADDRESS_TOKEN
 
 FILE = ".cruft.json"
 # cookiecutter's own short forms of addresses, which cruft writes down as they were typed.
@@ -52,10 +53,11 @@ class Record:
     def moved(self, commit: str, checkout: str | None, rendered: "Record") -> "Record":
         """Return the record after an update to a commit, as it was rendered there."""
         state = json.loads(self.text)
-        context = dict(rendered.context) | {"_template": self.template}
+        template = without_token(self.template)
+        context = dict(rendered.context) | {"_template": template}
         if "_commit" in self.context:  # cruft's own record
             context["_commit"] = commit
-        state |= {"template": self.template, "commit": commit, "checkout": checkout}
+        state |= {"template": template, "commit": commit, "checkout": checkout}
         state["context"] = {"cookiecutter": context}
         text = json.dumps(state, ensure_ascii=False, indent=2) + "\n"
         return replace(self, commit=commit, context=context, text=text)
@@ -79,11 +81,16 @@ def read(project: Path) -> Record:
             f"{FILE} is missing: it says which template this project was made from. Take it back "
             f"from git, or write it with `cruft link`."
         ) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (AttributeError, OSError, ValueError, KeyError, TypeError) as error:
         raise TemplateError(
             f"{FILE} cannot be read as a record of the template: take it back from git."
         ) from error
     return Record(template, commit, context, text)
+
+
+def without_token(address: str) -> str:
+    """Return an address without the name and the token that may stand in it."""
+    return ADDRESS_TOKEN.sub(r"\1", address)
 
 
 def _expanded(address: str) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from tools.template.errors import TemplateError
 
 # A template's hooks are programs: they get nothing of this process's tokens.
-PASSED_ON = ("HOME", "LANG", "PATH", "SYSTEMROOT", "TMPDIR")
+PASSED_ON = ("HOME", "LANG", "PATH", "SYSTEMROOT")
 # What a project fills with its own: secrets, data, weights, spoken answers. No update looks at it.
 UNTOUCHED = (".env", "data", "models", "static/tts")
 
@@ -40,7 +40,7 @@ def render(
         template: the template's files.
         answers: what is answered; questions beyond them get their defaults.
         target: a new folder.
-        skipped: paths that the project leaves out of updates.
+        skipped: patterns of paths that the project leaves out of updates.
 
     Raises:
         TemplateError: an answer is wrong, or the folder holds no template.
@@ -62,13 +62,13 @@ def render(
         encoding="utf-8",
         errors="replace",
         env={name: os.environ[name] for name in PASSED_ON if name in os.environ}
-        | {"PYTHONUTF8": "1", "PYTHONDONTWRITEBYTECODE": "1"},
+        | {"PYTHONUTF8": "1", "PYTHONDONTWRITEBYTECODE": "1", "TMPDIR": str(target)},
     )
     if done.returncode != 0:
         raise TemplateError(_reason(done.stderr))
     (folder,) = output.iterdir()
-    for path in (*UNTOUCHED, *skipped):
-        _remove(folder / path)
+    for pattern in (*UNTOUCHED, *skipped):
+        _remove(folder, pattern)
     return Rendering(folder, sorted(set(answers) - set(questions)))
 
 
@@ -100,8 +100,12 @@ def _reason(said: str) -> str:
     return "\n".join(errors or ["The template could not be rendered: " + " ".join(lines[-1:])])
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+def _remove(folder: Path, pattern: str) -> None:
+    """Remove what fits a pattern; one that leads out of the folder fits nothing."""
+    if Path(pattern).is_absolute() or ".." in Path(pattern).parts:
+        return
+    for path in list(folder.glob(pattern)):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)

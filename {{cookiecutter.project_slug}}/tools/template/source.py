@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tools.template.errors import TemplateError
 from tools.template.git import GitError, git
+from tools.template.record import without_token
 
 RELEASE = re.compile(r"v?(\d+(?:\.\d+)+)")
 
@@ -13,7 +14,7 @@ class Source:
     """A copy of the template's repository.
 
     Args:
-        address: where it is fetched from.
+        address: where it is fetched from; a token in it is told nobody.
         folder: where the copy is put, a new one.
 
     Raises:
@@ -21,14 +22,14 @@ class Source:
     """
 
     def __init__(self, address: str, folder: Path) -> None:
-        self.address = address
+        self.address = without_token(address)
         self._copy = folder / "template.git"
         try:
             git(folder, "clone", "--quiet", "--bare", "--", address, str(self._copy))
         except GitError as error:
             raise TemplateError(
-                f"The template {address} cannot be fetched ({error.reason}): see that it is there "
-                f"and that you may read it, or name its new address by TEMPLATE=."
+                f"The template {self.address} cannot be fetched ({error.reason}): see that it is "
+                "there and that you may read it, or name its new address by TEMPLATE=."
             ) from error
 
     def commit(self, ref: str) -> str | None:
