@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from base64 import b64encode
 from collections.abc import Iterator
+from hashlib import sha512
 from pathlib import Path
 
 import pytest
@@ -20,8 +22,8 @@ ANSWERS = {
     "llm_engine": "openai-compatible",
     "tts_engine": "espeak-ng",
 }
-# The green run has run every test; a red one runs those of a module.
-FEW_TESTS = {"PYTEST_ADDOPTS": "--no-cov -k masking"}
+# The green run has run every test; a red one runs those of a module, and of the guideline.
+FEW_TESTS = {"PYTEST_ADDOPTS": "--no-cov -k 'masking or guideline'"}
 KEY = "8f14e45fceea167a5a36dedd4bea2543"
 
 
@@ -102,13 +104,27 @@ def test_hard_coded_key_is_red(runner: WorkflowRunner, source: Path) -> None:
     file.write_text("\n".join(lines) + "\n", "utf-8")
     # When CI runs
     run = run_ci(runner)
-    # Then the scanner stops it, and names file and line, but does not repeat the key
+    # Then the guideline stops it, and names clause, file and line, but does not repeat the key
+    assert run.jobs == {"Lint and test": "failure"}
+    assert run.failed_steps == ["Hold the project against the deployment guideline"]
+    assert "S8.1 (since 2025.11.27)" in run.log
+    assert f"Dockerfile:{place + 1}: " in run.log
+    assert KEY not in run.log
+
+
+def test_key_anywhere_else_is_red(runner: WorkflowRunner, source: Path) -> None:
+    # Given a private key among the notes, where no clause looks
+    body = b64encode(b"".join(sha512(bytes([n])).digest() for n in range(9))).decode()
+    begin, end = (f"-----{word} RSA PRIVATE KEY-----" for word in ("BEGIN", "END"))
+    (source / "notes.md").write_text(f"# Notes\n\n{begin}\n{body}\n{end}\n", "utf-8")
+    # When CI runs
+    run = run_ci(runner)
+    # Then the scanner stops it, and names the file, but does not repeat the key
     assert run.jobs == {"Lint and test": "failure"}
     assert run.failed_steps == ["Look for hard-coded keys"]
-    assert f"|Line Num........: {place + 1}" in run.log
-    assert "|Path............: Dockerfile" in run.log
+    assert "|Path............: notes.md" in run.log
     assert "write ${NAME}" in run.log
-    assert KEY not in run.log
+    assert body not in run.log
 
 
 def test_bad_branch_name_is_red(runner: WorkflowRunner) -> None:

@@ -64,6 +64,23 @@ TRIGGERS: dict[str, dict[str, Any]] = {
             }
         }
     },
+    "template-update.yml": {
+        "schedule": [{"cron": "17 5 * * 1"}],
+        "workflow_dispatch": {
+            "inputs": {
+                "ref": {
+                    "description": "A tag or commit of the template; empty for the newest release",
+                    "required": False,
+                    "type": "string",
+                },
+                "answers": {
+                    "description": "Answers that change, such as device=gpu",
+                    "required": False,
+                    "type": "string",
+                },
+            }
+        },
+    },
 }
 READ = {"contents": "read"}
 PERMISSIONS: dict[str, dict[str, str]] = {
@@ -76,6 +93,7 @@ PERMISSIONS: dict[str, dict[str, str]] = {
     "cd-production.yml plan": {**READ, "packages": "read"},
     "cd-production.yml deploy": {**READ, "packages": "read"},
     "rollback.yml rollback": {**READ, "packages": "read"},
+    "template-update.yml update": {"contents": "write", "pull-requests": "write"},
 }
 # Which job comes when, in which environment (True: it counts as a deployment), in which queue.
 ORDER: dict[str, tuple[Any, tuple[str, bool] | None, str | None]] = {
@@ -88,12 +106,14 @@ ORDER: dict[str, tuple[Any, tuple[str, bool] | None, str | None]] = {
     "cd-production.yml plan": ("promote", ("production-plan", False), None),
     "cd-production.yml deploy": (["promote", "plan"], ("production", True), "deploy-production"),
     "rollback.yml rollback": (None, ("${{ inputs.environment }}", True), None),
+    "template-update.yml update": (None, ("template-update", False), None),
 }
 QUEUES = {
     "ci.yml": "ci-${{ github.workflow }}-${{ github.ref }}",
     "cd-staging.yml": "cd-staging",
     "cd-production.yml": "cd-production-${{ inputs.version || github.ref_name }}",
     "rollback.yml": "deploy-${{ inputs.environment }}",
+    "template-update.yml": "template-update",
 }
 # Section 3 of the guideline: the steps of CI, in its order.
 CI_STEPS = [
@@ -101,6 +121,7 @@ CI_STEPS = [
     ("Install system packages (audio, AI)", None),
     ("Install dependencies", "make install"),
     ("Lint with ruff", "make lint"),
+    ("Hold the project against the deployment guideline", "make guideline"),
     ("Test with pytest", "make test"),
     ("Look for hard-coded keys", "make scan"),
 ]
@@ -295,7 +316,7 @@ def test_no_checkout_keeps_its_token(workflows: dict[str, Workflow]) -> None:
     # Given every checkout, When its inputs are read, Then it leaves no token in the workspace
     steps = [step for _, job in jobs(workflows) for step in job.get("steps", ())]
     checkouts = [step for step in steps if "actions/checkout@" in step.get("uses", "")]
-    assert len(checkouts) == 7
+    assert len(checkouts) == 8
     assert all(step["with"]["persist-credentials"] is False for step in checkouts)
 
 

@@ -1,10 +1,12 @@
 """What counts as linting and as testing."""
 
+import itertools
 import re
 import shlex
-import tomllib
+from collections import Counter
 from configparser import ConfigParser
 from configparser import Error as ConfigError
+from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
 from tests.guideline.pipelines import RunningJob
@@ -17,6 +19,8 @@ LINT_OFF = (
     "--exit-zero", "-e", "--help", "-h", "--version", "-V", "--fix-only", "--show-files",
     "--show-settings", "--add-noqa",
 )  # fmt: skip
+EXCLUDING = ("--exclude", "--extend-exclude")
+SHIPPED = ("app", "deploy", "main.py")
 # With these, pytest leaves tests out.
 LEAVING_OUT = (
     "-k", "-m", "--deselect", "--ignore-glob", "--collect-only", "--co", "--lf", "--last-failed",
@@ -53,6 +57,50 @@ def lint_flaw(command: Command) -> str:
     return "" if command.fatal else f"the failure of {command.program} is ignored"
 
 
+def left_out(project: Project, commands: list[Command]) -> str:
+    """Return a part of the code that no command of a linter looks at, empty where all is seen."""
+    files = project.python_files
+    largest = Counter(file.split("/")[0] for file in files).most_common(1)
+    for part in (*SHIPPED, *(name for name, _ in largest)):
+        code = [file for file in files if file.split("/")[0] == part]
+        if code and not any(_looks_at(project, one, file) for one in commands for file in code):
+            return part
+    return ""
+
+
+def _looks_at(project: Project, command: Command, file: str) -> bool:
+    words = command.arguments
+    paths = [
+        word
+        for before, word in itertools.pairwise(("", *words))
+        if before not in EXCLUDING and (word.endswith(".py") or (project.root / word).is_dir())
+    ]
+    given = [one for name in EXCLUDING for one in (command.option(name) or "").split(",") if one]
+    excluded = [*given, *_excluded_by_settings(project, command.program)]
+    is_named = not paths or any(_under(file, path, "") for path in paths)
+    return is_named and not any(_excludes(pattern, file) for pattern in excluded)
+
+
+def _excluded_by_settings(project: Project, program: str) -> list[str]:
+    keys = [name.removeprefix("--") for name in EXCLUDING]
+    if program != "ruff":
+        options = _ini(project, "flake8", ".flake8", "setup.cfg", "tox.ini")
+        return re.split(r"[,\s]+", ",".join(options.get(key, "") for key in keys))
+    tables = [project.toml(name) for name in (".ruff.toml", "ruff.toml")]
+    tables.append(project.toml("pyproject.toml").get("tool", {}).get("ruff", {}))
+    tables += [table.get("lint", {}) for table in tables]
+    return [str(one) for table in tables for key in keys for one in table.get(key, ())]
+
+
+def _excludes(pattern: str, file: str) -> bool:
+    """Tell whether a linter's pattern leaves out a file, or a folder that it lies in."""
+    plain = pattern.removeprefix("./").rstrip("/")
+    above = [PurePosixPath(file), *PurePosixPath(file).parents]
+    return bool(plain) and any(
+        fnmatchcase(text, plain) for one in above for text in (str(one), one.name)
+    )
+
+
 def lints(job: RunningJob) -> bool:
     """Tell whether a job fails on a finding of a linter."""
     return any(is_lint(one) and not lint_flaw(one) for _, one in job.commands)
@@ -78,25 +126,24 @@ def pytest_files(project: Project) -> set[str]:
 
 def options_of_project(project: Project) -> tuple[list[str], list[str]]:
     """Return pytest's own options of the project, and the folders that it looks into."""
-    try:
-        tool = tomllib.loads(project.text("pyproject.toml")).get("tool", {}).get("pytest", {})
-    except tomllib.TOMLDecodeError:
-        tool = {}
+    tool = project.toml("pyproject.toml").get("tool", {}).get("pytest", {})
     options = dict(tool.get("ini_options", tool))
-    for file, section in (
-        ("pytest.ini", "pytest"),
-        ("tox.ini", "pytest"),
-        ("setup.cfg", "tool:pytest"),
-    ):
+    options |= _ini(project, "pytest", "pytest.ini", "tox.ini")
+    options |= _ini(project, "tool:pytest", "setup.cfg")
+    return _words(options.get("addopts", "")), _words(options.get("testpaths", ""))
+
+
+def _ini(project: Project, section: str, *files: str) -> dict[str, str]:
+    """Return a section of the first of the files that has it."""
+    for file in files:
         parser = ConfigParser(interpolation=None, strict=False)
         try:
             parser.read_string(project.text(file))
         except ConfigError:
             continue
         if parser.has_section(section):
-            options |= dict(parser[section])
-            break
-    return _words(options.get("addopts", "")), _words(options.get("testpaths", ""))
+            return dict(parser[section])
+    return {}
 
 
 def _words(value: object) -> list[str]:

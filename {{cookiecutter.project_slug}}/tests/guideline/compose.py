@@ -154,7 +154,8 @@ def is_model(content: Any) -> bool:
 def groups(files: list[str]) -> list[tuple[str, ...]]:
     """Return which files are deployed together: a base alone, and with each of its overlays.
 
-    ``compose.cuda.yaml`` is an overlay of the ``compose.yaml`` beside it.
+    ``compose.cuda.yaml`` is an overlay of the ``compose.yaml`` or ``docker-compose.yaml`` beside
+    it.
     """
     found: list[tuple[str, ...]] = []
     bases = {_stem(file): file for file in files if "." not in PurePosixPath(file).stem}
@@ -172,7 +173,7 @@ def groups(files: list[str]) -> list[tuple[str, ...]]:
 
 def _stem(file: str) -> str:
     path = PurePosixPath(file)
-    return str(path.parent / path.name.split(".")[0])
+    return str(path.parent / path.name.split(".")[0].removeprefix("docker-"))
 
 
 def deployment(

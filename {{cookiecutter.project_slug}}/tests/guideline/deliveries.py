@@ -9,76 +9,51 @@ from tests.guideline.pipelines import SCRIPT_INPUTS, Run, RunningJob, RunningSte
 from tests.guideline.project import Project
 from tests.guideline.shell import SHELLS, Command
 
+
+def commands_of(*texts: str) -> list[list[str]]:
+    """Return programs with their subcommands."""
+    return [text.split() for text in texts]
+
+
+def is_any(command: Command, known: list[list[str]]) -> bool:
+    """Tell whether a command is one of some."""
+    return any(command.starts_with(*names) for names in known)
+
+
 PRODUCTION, STAGING = "production", "staging"
 NAMES = {
     PRODUCTION: re.compile(r"(?i)(?<![a-z])(?:prod|production|prd)(?![a-z])"),
     STAGING: re.compile(r"(?i)(?<![a-z])(?:staging|stage|stg)(?![a-z])"),
 }
 TOOL = re.compile(r"(?:^|.*\.)release$")
-DEPLOYING = [
-    ("docker", "stack", "deploy"),
-    ("docker", "service", "update"),
-    ("docker", "service", "create"),
-    ("docker", "compose", "up"),
-    ("docker-compose", "up"),
-    ("kubectl", "apply"),
-    ("kubectl", "set"),
-    ("kubectl", "rollout", "restart"),
-    ("helm", "upgrade"),
-    ("helm", "install"),
-    ("kamal", "deploy"),
-    ("fly", "deploy"),
-    ("flyctl", "deploy"),
-    ("gcloud", "run", "deploy"),
-    ("aws", "ecs", "update-service"),
-    ("ansible-playbook",),
-    ("nomad", "job", "run"),
-]
+DEPLOYING = commands_of(
+    "docker stack deploy", "docker service update", "docker service create", "docker compose up",
+    "docker-compose up", "kubectl apply", "kubectl set", "kubectl rollout restart",
+    "helm upgrade", "helm install", "kamal deploy", "fly deploy", "flyctl deploy",
+    "gcloud run deploy", "aws ecs update-service", "ansible-playbook", "nomad job run",
+)  # fmt: skip
 SCRIPT = re.compile(r"(?i)(?:.*[_./-])?(?:deploy|rollout|release|ship)(?:[_.-].*)?")
 BACK_SCRIPT = re.compile(r"(?i)(?:.*[./])?(?:rollback|roll[_-]back|revert|undo)(?:[_.-][\w.-]*)?")
-GOING_BACK = [
-    ("docker", "service", "rollback"),
-    ("kubectl", "rollout", "undo"),
-    ("helm", "rollback"),
-    ("kamal", "rollback"),
-]
+GOING_BACK = commands_of(
+    "docker service rollback", "kubectl rollout undo", "helm rollback", "kamal rollback",
+)  # fmt: skip
 DRY = re.compile(
     r"(?i)\b(?:plan|diff|dry-run|config|check|status|history|promote|verified|lint|help)\b"
 )
 ACTION = re.compile(r"(?i)deploy(?!-pages)|ssh-action|cloud-?run|app-?service|webapps")
-BUILDING = [
-    ("docker", "build"),
-    ("docker", "image", "build"),
-    ("docker", "buildx", "build"),
-    ("docker", "buildx", "bake"),
-    ("docker", "builder", "build"),
-    ("docker", "compose", "build"),
-    ("docker-compose", "build"),
-    ("docker", "commit"),
-    ("docker", "import"),
-    ("podman", "build"),
-    ("buildah", "bud"),
-    ("buildah", "build"),
-    ("nerdctl", "build"),
-    ("buildctl", "build"),
-    ("pack", "build"),
-    ("executor",),
-    ("gcloud", "builds", "submit"),
-    ("az", "acr", "build"),
-]
+BUILDING = commands_of(
+    "docker build", "docker image build", "docker buildx build", "docker buildx bake",
+    "docker builder build", "docker compose build", "docker-compose build", "docker commit",
+    "docker import", "podman build", "buildah bud", "buildah build", "nerdctl build",
+    "buildctl build", "pack build", "executor", "gcloud builds submit", "az acr build",
+)  # fmt: skip
 BUILD_ACTION = re.compile(
     r"(?i)build-push-action|bake-action|kaniko|buildah-build|docker-publish|build-and-push"
 )
-PUSHING = [
-    ("docker", "push"),
-    ("docker", "image", "push"),
-    ("docker", "compose", "push"),
-    ("docker-compose", "push"),
-    ("podman", "push"),
-    ("buildah", "push"),
-    ("skopeo", "copy"),
-    ("crane", "push"),
-]
+PUSHING = commands_of(
+    "docker push", "docker image push", "docker compose push", "docker-compose push",
+    "podman push", "buildah push", "skopeo copy", "crane push",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -135,8 +110,11 @@ def _of_job(run: Run, job: RunningJob) -> Iterator[Delivery]:
             some = True
             text = " ".join(step.step.given.values())
             yield Delivery(run, job, step, None, _targets(run, job, step, text), is_rollback=False)
-    if not some and job.steps and job.environment and SCRIPT.fullmatch(job.job.id):
-        yield Delivery(run, job, job.steps[-1], None, _named(job.environment), is_rollback=False)
+    plans = any(TOOL.match(one.program) and "plan" in one.arguments for _, one in job.commands)
+    named = job.environment and SCRIPT.fullmatch(job.job.id)
+    if job.steps and named and not (some or plans):
+        step = next((one for one in reversed(job.steps) if one.fatal), job.steps[-1])
+        yield Delivery(run, job, step, None, _named(job.environment), is_rollback=False)
 
 
 def _targets(run: Run, job: RunningJob, step: RunningStep, text: str) -> frozenset[str]:
@@ -168,7 +146,7 @@ def deploys(command: Command) -> bool:
     """Tell whether a command puts a version on a server."""
     if TOOL.match(command.program):
         return "apply" in command.arguments or "deploy" in command.arguments
-    if any(command.starts_with(*names) for names in DEPLOYING):
+    if is_any(command, DEPLOYING):
         return not command.has("--dry-run", "--check") and "config" not in command.arguments
     if command.starts_with("docker", "run"):
         return command.has("-d", "--detach", "--restart")
@@ -183,7 +161,7 @@ def goes_back(command: Command) -> bool:
     """Tell whether a command puts a former version on a server."""
     if TOOL.match(command.program):
         return "rollback" in command.arguments
-    if any(command.starts_with(*names) for names in GOING_BACK):
+    if is_any(command, GOING_BACK):
         return True
     if command.starts_with("docker", "service", "update") and command.has("--rollback"):
         return True
@@ -204,7 +182,7 @@ def builds(step: RunningStep) -> Iterator[tuple[str, int]]:
 
 def builds_image(command: Command) -> bool:
     """Tell whether a command builds an image."""
-    if any(command.starts_with(*names) for names in BUILDING):
+    if is_any(command, BUILDING):
         return True
     return "compose" in command.text and "up" in command.arguments and command.has("--build")
 
@@ -216,7 +194,7 @@ def pushes(step: RunningStep) -> bool:
         to_registry = re.search(r"type=registry|push=true", given.get("outputs", ""))
         return given.get("push", "") == "true" or bool(to_registry) or "kaniko" in step.step.uses
     return any(
-        any(command.starts_with(*names) for names in PUSHING)
+        is_any(command, PUSHING)
         or (builds_image(command) and command.has("--push"))
         or (builds_image(command) and "type=registry" in command.text)
         for command in step.commands

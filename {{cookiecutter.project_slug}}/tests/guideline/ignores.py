@@ -50,20 +50,21 @@ def tracked(root: Path) -> dict[str, int] | None:
 
 def git_ignores(root: Path, *paths: str) -> set[str]:
     """Return those of the paths that the project's own ``.gitignore`` files leave out."""
-    with tempfile.TemporaryDirectory() as scratch:
-        git("init", "--quiet", "--template=", scratch, folder=root)
-        place = [f"--git-dir={scratch}/.git", f"--work-tree={root}"]
-        found = git(*place, "check-ignore", "--no-index", "--", *paths, folder=root)
+    found = _git_without_index(root, "check-ignore", "--no-index", "--", *paths)
     return set((found or "").splitlines())
 
 
 def not_ignored(root: Path) -> list[str] | None:
     """Return the files that the project's own ``.gitignore`` files let in, None without git."""
+    listed = _git_without_index(root, "ls-files", "-z", "--others", "--exclude-standard")
+    return None if listed is None else [name for name in listed.split("\0") if name]
+
+
+def _git_without_index(root: Path, *arguments: str) -> str | None:
+    """Return what git prints of a folder in which it tracks nothing."""
     with tempfile.TemporaryDirectory() as scratch:
         git("init", "--quiet", "--template=", scratch, folder=root)
-        place = [f"--git-dir={scratch}/.git", f"--work-tree={root}"]
-        listed = git(*place, "ls-files", "-z", "--others", "--exclude-standard", folder=root)
-    return None if listed is None else [name for name in listed.split("\0") if name]
+        return git(f"--git-dir={scratch}/.git", f"--work-tree={root}", *arguments, folder=root)
 
 
 def ignore_file(context: Path, dockerfile: str = "Dockerfile") -> Path | None:

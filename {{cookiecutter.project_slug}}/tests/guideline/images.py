@@ -26,9 +26,9 @@ WEIGHTS_FILE = re.compile(
     r"(?i).*\.(?:safetensors|gguf|ggml|pt|pth|ckpt|onnx|h5|tflite|nemo|mlmodel|pb)(?:$|[?#])"
     r"|(?:.*/)?(?:pytorch_)?model[\w.-]*\.bin(?:$|[?#])"
 )
-WEIGHTS_FOLDER = re.compile(
-    r"(?i)\.?/?(?:models?|weights|checkpoints|hf[_-]?cache|huggingface)(?:/.*)?"
-)
+FOLDER = r"(?:models?|weights|checkpoints|hf[_-]?cache|huggingface)"
+WEIGHTS_FOLDER = re.compile(rf"(?i)\.?/?{FOLDER}(?:/.*)?")
+WITHIN_WEIGHTS_FOLDER = re.compile(rf"(?i)(?:.*/)?{FOLDER}(?:/.*)?")
 HUB = re.compile(
     r"(?i)huggingface\.co|hf\.co/|hf-mirror|openaipublic|modelscope\.(?:cn|com)|civitai|ollama\.com"
     r"|/resolve/|cdn-lfs|tfhub\.dev|download\.pytorch\.org/models"
@@ -181,7 +181,12 @@ def copied_weights(project: Project, build: Build) -> Iterator[tuple[int, str]]:
     ):
         if instruction.keyword not in {"COPY", "ADD"}:
             continue
-        sources, _ = dockerfile.copied(instruction, variables)
+        sources, target = dockerfile.copied(instruction, variables)
+        origin = expand(instruction.flag("from"), variables)
+        of_weights = any(map(WITHIN_WEIGHTS_FOLDER.fullmatch, [*sources, target]))
+        if of_weights and _is_foreign(build, origin):
+            yield instruction.line, origin
+            continue
         for source in sources:
             named = WEIGHTS_FILE.fullmatch(source) or WEIGHTS_FOLDER.fullmatch(source)
             if instruction.flag("from"):
@@ -192,6 +197,15 @@ def copied_weights(project: Project, build: Build) -> Iterator[tuple[int, str]]:
                     yield instruction.line, source
             elif named or any(_takes(source, file) for file in sent):
                 yield instruction.line, source
+
+
+def _is_foreign(build: Build, name: str) -> bool:
+    """Tell whether COPY takes from an image, be it under a stage's name, and from no build."""
+    stage = build.dockerfile.stage(name) if name else None
+    chain = build.dockerfile.chain(stage, build.arguments) if stage else []
+    filling = {"RUN", "COPY", "ADD"}
+    made = any(one.keyword in filling for each in chain for one in each.instructions)
+    return bool(name) and not made
 
 
 def _takes(source: str, file: str) -> bool:

@@ -148,7 +148,7 @@ class Project:
     @cached_property
     def is_gpu(self) -> bool:
         """Tell whether the models run on a CUDA device."""
-        return str(self._toml("settings.toml").get("device", "cpu")) in {"cuda", "gpu"}
+        return str(self.toml("settings.toml").get("device", "cpu")) in {"cuda", "gpu"}
 
     @cached_property
     def environments(self) -> dict[str, dict[str, str]]:
@@ -163,7 +163,7 @@ class Project:
     @cached_property
     def image_names(self) -> set[str]:
         """The last parts of the names that the project's own images have."""
-        names = [str(self._toml("pyproject.toml").get("project", {}).get("name", ""))]
+        names = [str(self.toml("pyproject.toml").get("project", {}).get("name", ""))]
         names += [values.get("IMAGE", "") for values in self.environments.values()]
         for file in self.model_files:
             for service in self.yaml(file).map("services").values():
@@ -171,7 +171,8 @@ class Project:
                     names.append(expand(str(service.get("image", "")), {}))
         return {image_name(name) for name in names if name}
 
-    def _toml(self, file: str) -> dict[str, Any]:
+    def toml(self, file: str) -> dict[str, Any]:
+        """Return a TOML file's content, nothing where there is no such file."""
         try:
             return tomllib.loads(self.text(file))
         except tomllib.TOMLDecodeError as error:
@@ -429,7 +430,7 @@ class Project:
                 known |= env_lines(self.text(_joined(folder, command.arguments[0])))
             if any("$" in word for word in command.words):
                 words = tuple(_filled(word, known) for word in command.words)
-                parts = tuple(part for word in words for part in (word.split() or [word]))
+                parts = tuple(part for word in words for part in word.split())
                 command = replace(command, words=parts if parts != words else words)
             found.append(command)
             if depth < DEEPEST:
@@ -538,8 +539,8 @@ def env_lines(text: str) -> dict[str, str]:
 def _filled(word: str, known: Values) -> str:
     """Return a word with the variables filled in that are known; the others stay as written."""
     return re.sub(
-        r"\$(?:\{(\w+)\}|(\w+))",
-        lambda match: known.get(match[1] or match[2], match[0]),
+        r"\$(?:\{(\w+)(?::?-([\w./-]*))?\}|(\w+))",
+        lambda match: known.get(match[1] or match[3], match[0] if match[2] is None else match[2]),
         word,
     )
 

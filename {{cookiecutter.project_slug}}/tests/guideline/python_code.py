@@ -30,7 +30,10 @@ TEXT_TOKEN = re.compile(
     r"|new|next|last|first|text|context|cached|used|mask|unk|sep|cls|id)_tokens?$"
 )
 MASKING = re.compile(r"(?i)mask|redact|scrub|censor|sanitiz|hide|obfuscat")
+# Calls that wait for a person.
+ASKING = {"input", "getpass", "confirm", "prompt"}
 WHOLE_ENVIRONMENT = "environ"
+Function = tuple[str, str]  # module and name
 
 
 def parse(content: str) -> ast.Module | None:
@@ -250,14 +253,35 @@ def _masks(node: ast.AST, lists: dict[str, ast.expr], depth: int) -> bool:
     return False
 
 
-def calls(tree: ast.AST) -> Iterator[tuple[int, list[str]]]:
-    """Yield (line, words) of every call whose arguments are texts, such as a program's."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call):
-            first = (
-                node.args[0].elts if node.args and isinstance(node.args[0], ast.List) else node.args
-            )
-            words = [one.value for one in first if isinstance(one, ast.Constant)]
-            texts = [word for word in words if isinstance(word, str)]
-            if texts:
-                yield node.lineno, [_name(node.func), *texts]
+def asks(programs: dict[str, ast.Module], name: str) -> bool:
+    """Tell whether a function that knows a name waits for what a person types.
+
+    Args:
+        programs: by their modules' names, those that call each other.
+        name: of a variable or an attribute.
+    """
+    called: dict[Function, set[Function]] = {}
+    knowing: set[Function] = set()
+    for module, tree in programs.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom):
+                source = (node.module or "").rpartition(".")[2]
+                called |= {
+                    (module, one.asname or one.name): {(source, one.name)} for one in node.names
+                }
+            elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                inside = list(ast.walk(node))
+                calls = (one.func for one in inside if isinstance(one, ast.Call))
+                called[module, node.name] = {_called(one, module) for one in calls}
+                if any(_name(one) == name for one in inside if not isinstance(one, ast.Constant)):
+                    knowing.add((module, node.name))
+    asking = {one for names in called.values() for one in names if one[1] in ASKING}
+    while more := {one for one, names in called.items() if names & asking} - asking:
+        asking |= more
+    return bool(knowing & asking)
+
+
+def _called(function: ast.expr, module: str) -> Function:
+    if isinstance(function, ast.Attribute) and _name(function.value) not in {"self", "cls"}:
+        return _name(function.value), function.attr
+    return module, _name(function)

@@ -1,5 +1,6 @@
 """Where secrets stand as text in a project's files, by what kind of file it is."""
 
+import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from tests.guideline import dockerfile, python_code, yaml_text
 from tests.guideline.findings import BrokenFileError
 from tests.guideline.project import DOCKERFILE, YAML, Project, in_tests
 from tests.guideline.secret_text import is_secret_name, is_value, is_value_in_code, known_secret
-from tests.guideline.yaml_text import Map, Seq
+from tests.guideline.yaml_text import Map, Seq, Text
 
 PROGRAMS = {".py", ".js", ".mjs", ".cjs", ".ts", ".jsx", ".tsx", ".vue", ".html", ".htm", ".ipynb"}
 SETTINGS = {".toml", ".json", ".cfg", ".conf", ".ini", ".properties", ".service", ".env", ".tf"}
@@ -168,17 +169,24 @@ def _in_yaml(project: Project, file: str) -> Iterator[Place]:
         if key.lower() != "secrets" and is_secret_name(key) and is_value(value, key):
             yield value.line, key
         yield from in_script(value, value.line)
-    yield from _name_and_value(content)
+    yield from _in_pairs(content)
 
 
-def _name_and_value(content: object) -> Iterator[Place]:
-    """Yield the secrets that are written as ``name: X`` and ``value: Y``."""
+def _in_pairs(content: object, name: str = "") -> Iterator[Place]:
+    """Yield the secrets that stand beside their names.
+
+    So they do in ``{name: X, value: Y}``, ``X: {default: Y}`` and ``[--x, Y]``.
+    """
     if isinstance(content, Map):
-        name, value = str(content.get("name", "")), content.get("value")
-        if isinstance(value, yaml_text.Text) and is_secret_name(name) and is_value(value, name):
-            yield value.line, name
-        for one in content.values():
-            yield from _name_and_value(one)
+        pairs = {name: content.get("default"), str(content.get("name", "")): content.get("value")}
+        for own, value in pairs.items():
+            if isinstance(value, Text) and is_secret_name(own) and is_value(value, own):
+                yield value.line, own
+        for key, one in content.items():
+            yield from _in_pairs(one, key)
     elif isinstance(content, Seq):
+        for option, value in itertools.pairwise(content):
+            if str(option).startswith("-") and not str(value).startswith(("-", "{", "[")):
+                yield from in_script(f"{option} {value}", getattr(value, "line", 1))
         for one in content:
-            yield from _name_and_value(one)
+            yield from _in_pairs(one)

@@ -7,6 +7,8 @@ NAME = re.compile(
     r"(?:^|_)(?:api_?keys?|(?:access|secret|private|ssh|signing|encryption|master|auth|account)_?keys?"
     r"|secrets?|tokens?|passw(?:or)?d|passphrase|pwd|pass|credentials?)$"
 )
+# Of a language model, tokens are counted.
+COUNTED = re.compile(r"(?:^|_)(?:max|min|num|total|prompt|completion|context|new)_tokens$")
 # Keys of known services, private keys, and passwords within addresses.
 KNOWN = re.compile(
     r"(?<![A-Za-z0-9])(?:"
@@ -18,7 +20,7 @@ KNOWN = re.compile(
     r"|(?i:\bbearer|\bbasic)\s+(?=\S*\d)[A-Za-z0-9._~+/=-]{20,}"
 )
 ADDRESS = re.compile(
-    r"[a-z][a-z0-9+.-]*://[^\s/:@\"'{}$<]*:(?P<password>[^\s/@\"']+)@", re.IGNORECASE
+    r"[a-z][a-z0-9+.-]*://[^\s/:@\"'{}$<]*:(?P<password>[^\s/@\"'{}]+)@", re.IGNORECASE
 )
 REFERENCE = re.compile(
     r"\$\{\{.*?\}\}|\$\{[^}]*\}|\$\([^)]*\)|\$[A-Za-z_]\w*|\$[\d@*#?]|\{\{.*?\}\}|%\(\w+\)s"
@@ -41,7 +43,8 @@ SURE_LENGTH = 16
 def is_secret_name(name: str) -> bool:
     """Tell whether something of this name holds a secret: ``API_KEY``, ``dbPassword`` ..."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name.strip())
-    return bool(NAME.search(re.sub(r"[^a-z0-9]+", "_", words.lower())))
+    plain = re.sub(r"[^a-z0-9]+", "_", words.lower())
+    return bool(NAME.search(plain)) and not COUNTED.search(plain)
 
 
 def is_value(value: str, name: str = "password") -> bool:

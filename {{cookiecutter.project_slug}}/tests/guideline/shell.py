@@ -89,7 +89,7 @@ class Command:
         """The name of the program, without its folder."""
         return basename(self.core[0]) if self.core else ""
 
-    @property
+    @cached_property
     def arguments(self) -> tuple[str, ...]:
         """The words after the program."""
         return self.core[1:]
@@ -101,14 +101,18 @@ class Command:
 
     def starts_with(self, *names: str) -> bool:
         """Tell whether it is the program and subcommands of these names, options left out."""
-        plain, words = [self.program], list(self.arguments)
-        while words and len(plain) < len(names):
-            word = words.pop(0)
+        return self._plain[: len(names)] == names
+
+    @cached_property
+    def _plain(self) -> tuple[str, ...]:
+        """The program and its words, options left out."""
+        plain, words = [self.program], iter(self.arguments)
+        for word in words:
             if word in WITH_VALUE:
-                del words[:1]
+                next(words, None)
             elif not word.startswith("-"):
                 plain.append(word)
-        return plain == list(names)
+        return tuple(plain)
 
     def has(self, *options: str) -> bool:
         """Tell whether one of the options is given, with or without ``=value``."""

@@ -3,7 +3,8 @@
 import fnmatch
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from tests.guideline import shell
@@ -14,29 +15,35 @@ from tests.guideline.pipelines import Run, RunningJob
 from tests.guideline.project import Project
 
 RULESET = re.compile(r"\.github/rulesets?/[^/]+\.json")
-MAIN = {"refs/heads/main", "~DEFAULT_BRANCH", "~ALL", "main"}
+MAIN = "main"
 HOME = ".github/rulesets/main.json"
-WANTED, OTHER = ("feature/voice", "fix/upload"), "my-own-name"
+WANTED, OTHERS = ("feature/voice", "fix/upload"), ("my-own-name", "hotfix/voice")
 HEAD = re.compile(r"github\.head_ref|GITHUB_HEAD_REF|pull_request\.head\.ref")
+# A pull request is approved by a program: the command, a call of the API, an action.
+APPROVING = re.compile(r"\bgh pr review\b.*\s(?:--approve|-a)\b|\bevent\W+APPROVE\b")
+APPROVING_ACTION = re.compile(r"(?i)auto-?approv|approve-pull|approve-pr")
 Rules = dict[str, dict[str, Any]]
 
 
-def rulesets(project: Project) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the active rulesets of main with their files."""
+def rulesets(project: Project, branch: str = MAIN) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the active rulesets of a branch with their files."""
     for file in project.matching(RULESET):
         try:
             found = json.loads(project.text(file))
         except json.JSONDecodeError as error:
             raise BrokenFileError(file, error.lineno, f"this is no JSON: {error.msg}.") from None
-        conditions = found.get("conditions") or {}
-        names = conditions.get("ref_name") or {}
-        included = set(names.get("include") or ()) - set(names.get("exclude") or ())
-        if (
-            found.get("enforcement") == "active"
-            and found.get("target") == "branch"
-            and included & MAIN
-        ):
+        names = (found.get("conditions") or {}).get("ref_name") or {}
+        included, excluded = (_names(names.get(key), branch) for key in ("include", "exclude"))
+        is_active = found.get("enforcement") == "active" and found.get("target") == "branch"
+        if is_active and included and not excluded:
             yield file, found
+
+
+def _names(patterns: list[str] | None, branch: str) -> bool:
+    """Tell whether one of a ruleset's patterns names a branch."""
+    ref = f"refs/heads/{branch}"
+    every = {"~ALL", "~DEFAULT_BRANCH"} if branch == MAIN else {"~ALL"}
+    return any(one in every or fnmatch.fnmatchcase(ref, one) for one in patterns or ())
 
 
 def rules_of_main(project: Project) -> tuple[str, Rules]:
@@ -114,7 +121,6 @@ def bypasses(project: Project, mode: str) -> Iterator[Finding]:
 def test_other_branch_names_are_refused(project: Project) -> Iterator[Finding]:
     # Given the rules of main and the jobs of a pull request
     file, rules = rules_of_main(project)
-    pattern = rules.get("branch_name_pattern", {}).get("pattern", "")
     required = required_checks(rules)
     # When each job that looks at the branch's name judges one that is not allowed
     jobs = [
@@ -124,13 +130,13 @@ def test_other_branch_names_are_refused(project: Project) -> Iterator[Finding]:
         if judges_names(job)
     ]
     # Then one of them, on which the merge waits, refuses it
-    if re.search(r"feature", pattern) and re.search(r"fix", pattern):
+    if any(_refuses_names(one) for _, one in rulesets(project, OTHERS[0])):
         return
     if not jobs:
         yield Finding(
             ".github/workflows/ci.yml",
             1,
-            f"nothing refuses a pull request from a branch named {OTHER}.",
+            f"nothing refuses a pull request from a branch named {' or '.join(OTHERS)}.",
             "add a job that fails unless github.head_ref begins with feature/ or fix/.",
         )
     elif not any(is_required(run, job, required) for run, job in jobs):
@@ -140,6 +146,34 @@ def test_other_branch_names_are_refused(project: Project) -> Iterator[Finding]:
             "a pull request can be merged while the job that checks the branch's name is red.",
             f"name {jobs[0][1].check!r} in required_status_checks.",
         )
+
+
+def _refuses_names(ruleset: dict[str, Any]) -> bool:
+    """Tell whether a ruleset lets nobody make a branch of another name."""
+    given = [
+        rule.get("parameters") or {}
+        for rule in ruleset.get("rules", ())
+        if rule["type"] == "branch_name_pattern"
+    ]
+    return any(
+        one.get("operator") == "regex"
+        and not one.get("negate")
+        and _is_right(partial(_finds, str(one.get("pattern"))))
+        for one in given
+    )
+
+
+def _finds(pattern: str, name: str) -> bool:
+    """Tell whether a regular expression finds something in a name; a wrong one refuses nothing."""
+    try:
+        return re.search(pattern, name) is not None
+    except re.error:
+        return True
+
+
+def _is_right(accepts: Callable[[str], bool]) -> bool:
+    """Tell whether the names of the guideline are accepted, and no other."""
+    return all(map(accepts, WANTED)) and not any(map(accepts, OTHERS))
 
 
 def judges_names(job: RunningJob) -> bool:
@@ -156,21 +190,11 @@ def judges_names(job: RunningJob) -> bool:
 
 
 def _refuses(script: str, commands: list[shell.Command]) -> bool:
-    for arms in shell.cases(script):
-        accepted = {name: _accepts(arms, name) for name in (*WANTED, OTHER)}
-        if all(accepted[name] for name in WANTED) and not accepted[OTHER]:
-            return True
-    for quoted in re.findall(r"=~\s*(\S+)", script) + re.findall(
-        r"grep\s+-\w*[EP]\w*\s+(\S+)", script
-    ):
-        try:
-            pattern = re.compile(quoted.strip("'\""))
-        except re.error:
-            continue
-        ends = (
-            any(one.program in {"exit", "return", "false"} for one in commands) or "grep" in script
-        )
-        if all(pattern.search(name) for name in WANTED) and not pattern.search(OTHER) and ends:
+    if any(_is_right(partial(_accepts, arms)) for arms in shell.cases(script)):
+        return True
+    ends = any(one.program in {"exit", "return", "false", "grep"} for one in commands)
+    for quoted in re.findall(r"(?:=~|grep\s+-\w*[EP]\w*)\s*(\S+)", script):
+        if ends and _is_right(partial(_finds, quoted.strip("'\""))):
             return True
     # A script in another language, or one that compares word by word.
     is_plain = not shell.cases(script) and "=~" not in script and "grep" not in script
@@ -205,3 +229,18 @@ def test_main_takes_reviewed_pull_requests(project: Project) -> Iterator[Finding
             "set required_approving_review_count to 1 or more.",
         )
     yield from bypasses(project, "always")
+    yield from approvals(project)
+
+
+def approvals(project: Project) -> Iterator[Finding]:
+    """Yield where a workflow approves pull requests by itself."""
+    jobs = (job for run in project.pipelines.runs for job in run.jobs.values())
+    for step in (step for job in jobs for step in job.steps):
+        texts = [*(one.text for one in step.commands), *step.step.given.values()]
+        if APPROVING_ACTION.search(step.step.uses) or any(map(APPROVING.search, texts)):
+            yield Finding(
+                step.step.file,
+                step.step.line,
+                "this approves pull requests in a person's place.",
+                "take the step away: a review is a person's.",
+            )

@@ -7,6 +7,7 @@ from tests.guideline.ci import (
     files_run,
     is_lint,
     is_test,
+    left_out,
     lint_flaw,
     lints,
     pytest_files,
@@ -109,6 +110,13 @@ def test_ci_lints(project: Project) -> Iterator[Finding]:
                 (command.file, command.line) if command.file else (step.step.file, step.step.line)
             )
             yield Finding(*place, f"{flaw}.", "let a finding fail the step and the job.")
+    elif part := left_out(project, [one for _, one, flaw in flaws if not flaw]):
+        yield Finding(
+            found[0][1].file or CI,
+            found[0][1].line,
+            f"no linter looks at {part}.",
+            "take it out of the linter's exclude, and lint the whole project.",
+        )
 
 
 @guards("S3.4")

@@ -1,5 +1,6 @@
 """Section 5: continuous deployment, whatever the workflows are called and however they are cut."""
 
+import itertools
 import re
 from collections.abc import Iterator
 
@@ -11,7 +12,9 @@ from tests.guideline.deliveries import (
     TOOL,
     Delivery,
     builds,
+    commands_of,
     deliveries,
+    is_any,
     pushes,
 )
 from tests.guideline.findings import Finding
@@ -28,31 +31,23 @@ MADE_BEFORE = re.compile(
 )
 # Variables that say where, not what.
 CONNECTION = re.compile(r"(?i)host|ssh|server|url|key|token|password|secret|path")
-PROOF = re.compile(
-    r"\bpromote\b|\bcosign\b.*\bverify|\bnotation\b.*\bverify|attestation verify|imagetools create"
-    r"|\bcrane (?:tag|copy|cp)\b|\bskopeo copy|[:/-]verified\b"
+COPYING = r"\b(?:imagetools create|crane (?:tag|copy|cp)|skopeo copy|docker (?:image )?tag)\b"
+# A tag that names whatever was built last, where the image is taken from.
+MOVING = r"\S*:(?:latest|main|master|edge|nightly|dev)"
+MOVED = re.compile(
+    rf"\bimagetools create\b.*\s{MOVING}$|{COPYING}(?<!create)\s++(?:-\S+\s+)*+{MOVING}(?:\s|$)"
 )
-STOPPING = [
-    ("docker", "compose", "up"),
-    ("docker", "compose", "down"),
-    ("docker", "compose", "restart"),
-    ("docker", "compose", "stop"),
-    ("docker-compose", "up"),
-    ("docker-compose", "down"),
-    ("docker-compose", "restart"),
-    ("docker", "stack", "rm"),
-    ("docker", "stack", "down"),
-    ("docker", "stack", "remove"),
-    ("docker", "service", "rm"),
-    ("docker", "rm"),
-    ("docker", "stop"),
-    ("docker", "kill"),
-    ("docker", "restart"),
-    ("docker", "container", "stop"),
-    ("docker", "run"),
-    ("kubectl", "delete"),
-    ("systemctl", "restart"),
-]
+PROOF = re.compile(
+    r"\bpromote\b|\b(?:cosign|notation)\b.*\bverify|attestation verify|[:/-]verified\b"
+    rf"|{COPYING}"
+)
+STOPPING = commands_of(
+    "docker compose up", "docker compose down", "docker compose restart", "docker compose stop",
+    "docker-compose up", "docker-compose down", "docker-compose restart", "docker stack rm",
+    "docker stack down", "docker stack remove", "docker service rm", "docker rm", "docker stop",
+    "docker kill", "docker restart", "docker container stop", "docker run", "kubectl delete",
+    "systemctl restart",
+)  # fmt: skip
 
 
 def to(project: Project, target: str) -> list[Delivery]:
@@ -192,6 +187,7 @@ def test_production_gets_a_verified_image(project: Project) -> Iterator[Finding]
             for job in jobs
             for _, command in job.commands
             if PROOF.search(EXPRESSION.sub("", command.text))
+            and not MOVED.search(command.text)
             and command.program not in {"echo", "printf", "git"}
         ]
         # Then nothing is built, and something says that the image was verified
@@ -208,6 +204,30 @@ def test_production_gets_a_verified_image(project: Project) -> Iterator[Finding]
                 "production gets an image that nothing has verified.",
                 "take the one that staging ran: deploy.release promote, or cosign verify.",
             )
+    # and staging has run an image before it counts as verified
+    for one in to(project, STAGING):
+        for command in () if one.is_rollback else until(one):
+            if notes(command):
+                yield Finding(
+                    command.file or one.place[0],
+                    command.line,
+                    "an image counts as verified before staging has run it.",
+                    "move this behind the deployment to staging.",
+                )
+
+
+def until(one: Delivery) -> Iterator[Command]:
+    """Yield the commands that run before a deployment."""
+    yield from one.before()
+    own = (command for _, command in one.job.commands) if one.command else ()
+    yield from itertools.takewhile(lambda command: command is not one.command, own)
+
+
+def notes(command: Command) -> bool:
+    """Tell whether a command notes that an image is verified."""
+    if TOOL.match(command.program):
+        return "verified" in command.arguments
+    return bool(re.search(COPYING, command.text) and re.search(r"[:-]verified", command.text))
 
 
 @guards("S5.5")
@@ -265,7 +285,7 @@ def number(value: object, default: int) -> int:
 
 def interruption(project: Project, command: Command) -> str:
     """Return why a command interrupts the service, empty where it does not."""
-    if any(command.starts_with(*names) for names in STOPPING):
+    if is_any(command, STOPPING):
         is_tool = command.starts_with("docker", "run") and not command.has("-d", "--detach")
         return "" if is_tool else "stops the service before the new version runs"
     if command.starts_with("docker", "service", "scale") and re.search(r"=0\b", command.text):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from tests.guideline import images, python_code, shell
 from tests.guideline.clauses import guards
 from tests.guideline.compose import Service
-from tests.guideline.deliveries import TOOL, deliveries, goes_back
+from tests.guideline.deliveries import TOOL, Delivery, deliveries, goes_back
 from tests.guideline.findings import Finding
 from tests.guideline.pipelines import RunningStep
 from tests.guideline.project import Project, in_tests, is_executable
@@ -19,7 +19,9 @@ NOTHING = re.compile(
 LOG_SETUP = re.compile(r"dictConfig|basicConfig|StreamHandler|setFormatter|structlog\.configure")
 SECRET_REFERENCE = re.compile(r"\$\{\{[^}]*\bsecrets\.(?!GITHUB_TOKEN)")
 BACK_SCRIPT = re.compile(r"(?i)(?:.*/)?[\w.-]*(?:revert|rollback|roll-back|roll_back|undo)[\w.-]*")
-DUMPING = {("env",), ("printenv",), ("set",), ("export",)}
+DUMPING = {("env",), ("printenv",), ("set",), ("export",), ("export", "-p"), ("declare", "-p")}
+# Programs that give on what they get, values and all.
+GIVING_ON = {"cat", "column", "head", "less", "more", "nl", "sort", "tail", "tee", "uniq"}
 SHOWING = {"echo", "printf", "printenv"}
 
 
@@ -59,6 +61,24 @@ def test_failing_deployments_are_noticed(project: Project) -> Iterator[Finding]:
                     "an update may fail on all replicas without being noticed.",
                     "set max_failure_ratio: 0.",
                 )
+    for one in deliveries(project):
+        # and a workflow whose deployment fails fails too
+        if goes_unnoticed(one):
+            yield Finding(
+                *one.place,
+                "a deployment that fails leaves the workflow green.",
+                "take continue-on-error or `|| true` away.",
+            )
+
+
+def goes_unnoticed(one: Delivery) -> bool:
+    """Tell whether nothing fails when a deployment does: neither its step nor one that asks."""
+    fails = one.step.fatal and (one.command is None or one.command.fatal)
+    passed_on = any(
+        command.program == "exit" and command.arguments != ("0",) for command in one.step.commands
+    )
+    asked = any(".outcome" in step.condition for step in one.job.job.steps)
+    return not (fails or asked or (passed_on and one.step.fatal))
 
 
 def is_off(service: Service) -> bool:
@@ -129,21 +149,35 @@ def _shown_by_step(step: RunningStep) -> Iterator[tuple[str, int, str]]:
             yield file, line, name
         elif has_secrets and traces(command):
             yield file, line, "each command with its secrets (set -x)"
-        elif has_secrets and command.core in DUMPING and not command.redirected + command.next:
+        elif has_secrets and command.core in DUMPING and _ends_in_log(step.commands, command):
             yield file, line, "every variable with the secrets"
     if has_secrets and re.search(r"\s-\w*x|xtrace", step.step.shell):
         yield step.step.file, step.step.line, "each command with its secrets (-x)"
 
 
-def prints(command: Command) -> bool:
-    """Tell whether what a command says ends in a log."""
-    to_log = command.redirected in {"", "/dev/stderr", "/dev/stdout", "/dev/tty"} or (
+def _ends_in_log(commands: list[Command], first: Command) -> bool:
+    """Tell whether what a command says, values and all, gets through its pipeline to the log."""
+    last = first
+    for command in commands[commands.index(first) + 1 :]:
+        if last.next and command.fed_by == last.program:
+            last = command
+            if last.program not in GIVING_ON and not (last.program == "grep" and last.has("-v")):
+                return False
+    return to_log(last)
+
+
+def to_log(command: Command) -> bool:
+    """Tell whether a command's output is not kept from the log by a redirection."""
+    return command.redirected in {"", "/dev/stderr", "/dev/stdout", "/dev/tty"} or (
         "GITHUB_STEP_SUMMARY" in command.redirected
     )
+
+
+def prints(command: Command) -> bool:
+    """Tell whether what a command says ends in a log."""
     shows = command.program in SHOWING or (command.program == "cat" and command.fed_by == "<<")
-    return (
-        shows and to_log and command.next in {"", "tee", "cat"} and "add-mask" not in command.text
-    )
+    is_plain = command.next in {"", "tee", "cat"} and "add-mask" not in command.text
+    return shows and is_plain and to_log(command)
 
 
 def shown(command: Command) -> str:

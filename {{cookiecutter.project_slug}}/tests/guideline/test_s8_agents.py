@@ -1,5 +1,6 @@
 """Section 8: what agents, and everybody else, must keep to."""
 
+import posixpath
 import re
 from collections.abc import Iterator
 
@@ -134,14 +135,21 @@ def answered(command: Command) -> Iterator[Finding]:
 
 
 def unasked(project: Project) -> Iterator[Finding]:
-    """Yield a finding where the release tool no longer asks."""
+    """Yield a finding where the release tool takes an approver, and asks for none without."""
     for file in project.python_files:
-        text = project.text(file)
-        if TOOL.match(file.removesuffix(".py").replace("/", ".")) and "--approved-by" in text:
-            tree = python_code.parse(text)
-            words = [word for _, call in python_code.calls(tree) for word in call] if tree else []
-            if "input" not in words and "input(" not in text:
-                line = project.line_of(file, "approved")
+        if TOOL.match(file.removesuffix(".py").replace("/", ".")):
+            beside = {
+                posixpath.basename(one).removesuffix(".py"): tree
+                for one in project.python_files
+                if posixpath.dirname(one) == posixpath.dirname(file)
+                and (tree := python_code.parse(project.text(one)))
+            }
+            takes = "--approved-by" in project.text(file)
+            if takes and not python_code.asks(beside, "approved_by"):
+                line = project.line_of(file, r"approved_by\b.*\bor\b|approved_by")
                 yield Finding(
-                    file, line, "a release asks nobody.", "ask for the version with input()."
+                    file,
+                    line,
+                    "a release that names no approver asks nobody.",
+                    "let a person type the version: input().",
                 )

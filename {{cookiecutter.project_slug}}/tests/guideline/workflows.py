@@ -110,8 +110,7 @@ class Workflow:
             if name == "push":
                 yield from _pushes(rules, line)
             elif name.startswith(PULL_REQUEST):
-                if _admits(rules, "branches", MAIN):
-                    yield Event(name, branch=MAIN, line=line)
+                yield from (Event(name, one, line=line) for one in _likely(rules, "branches", MAIN))
             else:
                 yield Event(name, line=line)
 
@@ -141,14 +140,15 @@ def _pushes(rules: Map, line: int) -> Iterator[Event]:
     has_branches = bool({"branches", "branches-ignore"} & rules.keys())
     has_tags = bool({"tags", "tags-ignore"} & rules.keys())
     if has_branches or not has_tags:
-        for name in BRANCHES:
-            if _admits(rules, "branches", name):
-                yield Event("push", branch=name, line=line)
+        yield from (Event("push", one, line=line) for one in _likely(rules, "branches", *BRANCHES))
     if has_tags or not has_branches:
-        likely = (re.sub(r"[*?+]+", "1.2.3", one) for one in _texts(rules.get("tags")))
-        for name in dict.fromkeys((*TAGS, *likely)):
-            if _admits(rules, "tags", name):
-                yield Event("push", tag=name, line=line)
+        yield from (Event("push", tag=one, line=line) for one in _likely(rules, "tags", *TAGS))
+
+
+def _likely(rules: Map, kind: str, *usual: str) -> Iterator[str]:
+    """Yield examples of the names that a filter lets in: usual ones, and some like its patterns."""
+    like = (re.sub(r"[*?+]+", "1.2.3", one) for one in _texts(rules.get(kind)))
+    return (name for name in dict.fromkeys((*usual, *like)) if _admits(rules, kind, name))
 
 
 def _admits(rules: Map, kind: str, name: str) -> bool:
