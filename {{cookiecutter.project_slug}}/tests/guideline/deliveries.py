@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 from tests.guideline import expressions
 from tests.guideline.pipelines import SCRIPT_INPUTS, Run, RunningJob, RunningStep
@@ -87,6 +88,7 @@ class Delivery:
             yield from (command for _, command in job.commands)
 
 
+@cache
 def deliveries(project: Project) -> list[Delivery]:
     """Return every deployment of every run whose target is known."""
     found = []
