@@ -435,15 +435,7 @@ class Project:
             found.append(command)
             if depth < DEEPEST:
                 inner = self.resolved(self._inner(command, folder), folder, known, depth + 1)
-                found += [
-                    replace(
-                        one,
-                        fatal=one.fatal and command.fatal,
-                        fed_by=one.fed_by or command.fed_by,
-                        next=one.next or command.next,
-                    )
-                    for one in inner
-                ]
+                found += [_run_by(command, one) for one in inner]
         return found
 
     def _inner(self, command: Command, folder: str) -> list[Command]:
@@ -559,3 +551,12 @@ def is_executable(project: Project, file: str) -> bool:
     """Tell whether a file can be run: as git has it where it tracks it, else as it lies there."""
     mode = (project.tracked or {}).get(file)
     return bool(mode & 0o111) if mode else os.access(project.root / file, os.X_OK)
+
+
+def _run_by(command: Command, one: Command) -> Command:
+    """Return a command as another one runs it, such as ``make lint || true``."""
+    run = replace(one, fed_by=one.fed_by or command.fed_by, next=one.next or command.next)
+    if command.fatal or not one.fatal:
+        return run
+    # What ignores the failure is the place to look at.
+    return replace(run, fatal=False, file=command.file, line=command.line)
