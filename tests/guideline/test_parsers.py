@@ -102,7 +102,7 @@ SCRIPTS = [
     ("(a; b) || true", True, "true"),
     ("fail() { echo x; exit 1; }\na || fail x", True, "a echo exit fail"),
     ("for x in 1; do a; done", True, "a"),
-    ("x=$(a)", True, ""),
+    ("x=$(a)", True, "a"),
     ("sh -c 'a; b'", True, "sh b"),
     ("sh -ec 'a; b'", True, "sh a b"),
     ("ssh host 'a && b'", True, "ssh a b"),

@@ -40,7 +40,7 @@ def test_env_file_stays_on_its_machine(project: Project) -> Iterator[Finding]:
     ignored = ignores.git_ignores(project.root, *PROBES)
     # When .env and its like are looked for, Then they are ignored, and none is tracked
     if ".env" not in ignored:
-        line = project.line_of(".gitignore", r"!.*\.env$|^\.env")
+        line = project.line_of(".gitignore", r"!.*\.env\s*$")
         yield Finding(
             ".gitignore", line, "git does not ignore .env.", "add a line .env at the end."
         )
