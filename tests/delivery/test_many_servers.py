@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.delivery.conftest import NewServer, ServiceImages
 from tests.delivery.site import GET, site_on
 from tools.delivery.certificate import Certificate
@@ -12,8 +14,10 @@ from tools.delivery.load import load
 
 V1, V2 = "v1.0.0", "v2.0.0"
 DEAD_SECONDS = 20
+HALVES = 2  # of 20 callers, in the instant between an answer's head and its body
 
 
+@pytest.mark.alone
 def test_requests_go_on_when_a_server_dies(
     new_server: NewServer,
     service_images: ServiceImages,
@@ -42,9 +46,12 @@ def test_requests_go_on_when_a_server_dies(
             running.phase("one is dead")
             second.kill()
             time.sleep(DEAD_SECONDS)
-        # Then requests go on at the other one: only those that the dead one was answering are
-        # lost, and of these the proxy sends a GET again
+        # Then requests go on at the other one: the proxy asks again for what the dead one did not
+        # answer. Only an answer whose first half has gone to its caller cannot be asked for again.
         report = running.report()
         print(f"\n{report.requests} requests, {report.failed} failed: {report.problems}")
-        assert report.phase("one is dead").requests > 0
+        dead = report.phase("one is dead")
+        assert dead.requests > 0
+        halves = dead.failures.pop("cut in the body", None)
+        assert halves is None or halves.count <= HALVES
         assert report.problems == []
