@@ -31,8 +31,8 @@ delivery-demo: install ## Play a change's whole way: CI, staging, production und
 	@$(BIN)/python -m tools.delivery_demo
 
 test: install ## Run every test, with trained weights, real servers and containers
-	@tools/system-packages.sh ffmpeg espeak-ng pocketsphinx-testdata
-	$(BIN)/pytest -m "not slow"
+	@tools/system-packages.sh ffmpeg espeak-ng pocketsphinx-testdata chromium-headless-shell
+	$(BIN)/pytest -n 2 -m "not slow"
 
 test-fast: install lint ## Run what needs no models: render, lint, types (2 minutes)
 	$(BIN)/pytest -m "not service and not containers and not delivery and not slow"

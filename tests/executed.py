@@ -28,6 +28,8 @@ VARIES = ("device", "stt_engine", "llm_engine", "tts_engine", "docs_language")
 """The answers that make a variant."""
 WHOLE_SUITE = ("", "not slow")
 """Marker expressions of a run that has to run every row."""
+INVENTORY = "inventory"
+"""The property in which a test tells the inventory."""
 NARROWING = ("keyword", "deselect", "ignore", "ignore_glob", "lf", "collectonly")
 """Options that leave tests out."""
 
@@ -83,6 +85,25 @@ class Inventory:
     files: frozenset[File]
     run_by: Mapping[Row, frozenset[File]]
     excepted: Mapping[Excepted, frozenset[File]]
+
+    def as_data(self, table: Table) -> list[Any]:
+        """Return it in what one process can tell another."""
+        parts = [self.files, *(self.run_by[row] for row in table.rows)]
+        parts += [self.excepted[one] for one in table.exceptions]
+        return [self.variants, [sorted(files) for files in parts]]
+
+    @classmethod
+    def from_data(cls, data: list[Any], table: Table) -> Inventory:
+        """Return what `as_data` has told."""
+        variants, parts = data
+        files, *others = (frozenset((path, content) for path, content in part) for part in parts)
+        excepted = others[len(table.rows) :]
+        return cls(
+            variants,
+            files,
+            dict(zip(table.rows, others, strict=False)),
+            dict(zip(table.exceptions, excepted, strict=True)),
+        )
 
     @property
     def without(self) -> list[str]:
@@ -188,12 +209,15 @@ class Ledger:
     table: Table
     whole: bool
     inventory: Inventory | None = None
-    """Set by the test that renders every variant."""
+    """Told by the test that renders every variant."""
     _passed: dict[str, bool] = field(default_factory=lambda: defaultdict(lambda: True))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Note a test: it has passed when each of its phases has, and none was skipped."""
         self._passed[report.nodeid] &= report.passed
+        for name, value in report.user_properties:
+            if name == INVENTORY and isinstance(value, list):
+                self.inventory = Inventory.from_data(value, self.table)
 
     def has_run(self, test: str) -> bool:
         """Whether a test, or a function with each of its parameters, ran and passed."""
@@ -235,19 +259,15 @@ class Ledger:
                 yield f"  NOT RUN {row.path}: {missing} did not run and pass"
 
 
-LEDGER = pytest.StashKey[Ledger]()
-
-
 def pytest_configure(config: pytest.Config) -> None:
-    """Begin to take notes, where there is a table."""
+    """Begin to take notes, where there is a table; a worker's are taken where it reports."""
     file = config.rootpath / TABLE
-    if not file.exists():
+    if not file.exists() or hasattr(config, "workerinput"):
         return
     try:
         ledger = Ledger(read(file), is_whole(config))
     except (TableError, ValueError, TypeError, KeyError) as error:
         raise pytest.UsageError(f"{TABLE}: {error}") from error
-    config.stash[LEDGER] = ledger
     config.pluginmanager.register(ledger, "executed")
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from tests.conftest import ROOT, Render, name_of, product_of
 from tests.executed import (
-    LEDGER,
+    INVENTORY,
     TABLE,
     VARIES,
     Excepted,
@@ -63,11 +63,11 @@ def inventory(table: Table, render: Render) -> Inventory:
 
 
 def test_every_file_of_every_variant_has_a_row(
-    inventory: Inventory, request: pytest.FixtureRequest
+    inventory: Inventory, table: Table, record_property: Callable[[str, object], None]
 ) -> None:
     # Given every file of all variants, When the table is held against them
     assert inventory.variants == 48
-    request.config.stash[LEDGER].inventory = inventory
+    record_property(INVENTORY, inventory.as_data(table))
     # Then each has a row or an exception, and each row and each exception has a file
     assert inventory.without == []
     assert inventory.needless == []
@@ -216,9 +216,11 @@ def test_the_report_has_the_share_and_the_reasons(tmp_path: Path) -> None:
     row = '[[file]]\npath = "{}"\nin = "gpu"\ntest = "{}"\nhow = "x"\n'
     text = row.format("Dockerfile", "t.py::test_one") + row.format("app/a.py", "t.py::test_two")
     table = written(tmp_path, f'{text}[[exception]]\npath = "Dockerfile"\nreason = "Too big."\n')
-    ledger = Ledger(table, whole=True, inventory=take_stock(table, CONTENTS))
+    ledger = Ledger(table, whole=True)
+    data = take_stock(table, CONTENTS).as_data(table)
     for phase in ("setup", "call", "teardown"):
         one = pytest.TestReport("t.py::test_one[x]", ("t.py", 1, ""), {}, "passed", None, phase)
+        one.user_properties = [(INVENTORY, data)]
         ledger.pytest_runtest_logreport(one)
     # When it is told
     # Then files that ran are counted, and the others are named with the reason or the test
@@ -269,6 +271,17 @@ def test_a_whole_run_in_which_every_row_ran_succeeds(suite: Suite) -> None:
         assert done.returncode == 0, done.stdout
         assert "executed: 1 of 1 rows of tests/executed.toml were run" in done.stdout
         assert "NOT RUN" not in done.stdout
+
+
+def test_two_workers_tell_one_ledger(suite: Suite) -> None:
+    # Given a table and two workers, When everything is run, Then their tests are counted together
+    done = suite(PASSES, "-m", "not slow", "-n", "2")
+    assert done.returncode == 0, done.stdout
+    assert "executed: 1 of 1 rows of tests/executed.toml were run" in done.stdout
+    # And a test that does not run is named once
+    done = suite("def test_c() -> None:\n    pass", "-m", "not slow", "-n", "2")
+    assert done.returncode == 1
+    assert done.stdout.count(MISSING) == 1
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from filelock import FileLock
+
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = Path(os.environ.get("KODEX_CACHE", ROOT / ".cache"))
 TORCH_INDEX = "https://download.pytorch.org/whl/cpu"
@@ -54,13 +56,21 @@ def environment(requirements: Iterable[Path]) -> Path:
     key = hashlib.sha256(b"".join(sorted(file.read_bytes() for file in files))).hexdigest()[:16]
     folder = CACHE / "environments" / key
     done = folder / ".complete"
-    if not done.exists():
+    with alone_with(folder):
+        if done.exists():
+            return folder / "bin/python"
         uv("venv", "--quiet", "--clear", "--python", sys.executable, str(folder))
         arguments = [part for file in files for part in ("-r", str(file))]
         target = ["--python", str(folder / "bin/python"), "--no-deps", "--require-hashes"]
         uv("pip", "install", "--quiet", *target, *arguments)
         done.touch()
     return folder / "bin/python"
+
+
+def alone_with(folder: Path) -> FileLock:
+    """Return a lock that keeps other processes from making the same folder."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder.with_suffix(".lock"))
 
 
 def runtime_files(project: Path) -> list[Path]:

@@ -62,6 +62,7 @@ def somewhere(site: Site) -> Site:
     return site
 
 
+@pytest.mark.alone
 def test_rolling_updates_and_a_rollback_fail_no_request(serving: Site) -> None:
     # Given a version that serves, with files in both volumes, under load and with open streams
     serving.in_service("sh", "-c", "echo kept > /srv/data/index; echo kept > /srv/static/tts/a.txt")

@@ -106,6 +106,7 @@ def test_eight_clients_at_once_hear_the_same_as_one(remote: Service) -> None:
     assert together == [alone[clip] for clip in work]
 
 
+@pytest.mark.alone
 def test_health_answers_at_once_while_transcribing(either: Service, tmp_path: Path) -> None:
     # Given a long transcription that is running
     file, *_ = joined(30, tmp_path / "busy.wav")
