@@ -19,15 +19,20 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 ENGINE = ("tests/containers/", "tests/delivery/")
-GIVES_WAY = 10
-"""What the rest adds to its niceness."""
+NICENESS = 10
+"""Of the worker that gives way."""
+
+
+def half(nodeid: str) -> str:
+    """Return which half a test belongs to."""
+    return "engine" if nodeid.startswith(ENGINE) else "rest"
 
 
 class Halves(LoadScopeScheduling):
     """Gives each half to a worker of its own, so that what a half shares is made once."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "engine" if nodeid.startswith(ENGINE) else "rest"
+        return half(nodeid)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Halves:
@@ -63,8 +68,8 @@ class Turns:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
         """Run a test when its turn has come."""
-        if not item.nodeid.startswith(ENGINE):
-            os.setpriority(os.PRIO_PROCESS, 0, GIVES_WAY)
+        if half(item.nodeid) == "rest":
+            os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
         with self.take(alone=item.get_closest_marker("alone") is not None):
             return (yield)
 

@@ -11,8 +11,6 @@ for package in "$@"; do
 done
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-  exec 9>/run/lock/system-packages
-  flock 9 # apt does not wait for another one that reads its lists
   echo "installing$missing ..."
   apt-get update -qq
   # shellcheck disable=SC2086 # one word for each package
