@@ -122,9 +122,14 @@ def test_health_answers_at_once_while_transcribing(either: Service, tmp_path: Pa
             waits.append(time.perf_counter() - started)
             time.sleep(0.02)
     thread.join()
-    # Then each answer took less than 50 ms
+    # Then 99 of 100 took less than 50 ms, and none waited for the transcription: a server that
+    # hears in its event loop answers after seconds. (The slowest of thousands of answers is the
+    # machine's own: two busy cores now and then let a process wait for its turn longer than 50 ms.)
     assert len(waits) >= 20
-    assert max(waits) < 0.050, f"{len(waits)} answers, the slowest {max(waits):.3f} s"
+    waits.sort()
+    p99, slowest = waits[int(0.99 * len(waits))], waits[-1]
+    assert p99 < 0.050, f"{len(waits)} answers, the 99th of 100 after {p99:.3f} s"
+    assert slowest < 0.5, f"{len(waits)} answers, the slowest after {slowest:.3f} s"
 
 
 @pytest.mark.parametrize("kind", ["silence", "noise", "hum", "clicks"])
