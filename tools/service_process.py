@@ -29,6 +29,8 @@ class Service:
     pid: int
     project: Path
     log: Path
+    metrics: str
+    """Host and port of its metrics."""
 
 
 class ServiceError(Exception):
@@ -52,6 +54,8 @@ def running(
     """
     port, key = free_port(), "key-of-a-test"
     own = {"PORT": str(port), "API_KEYS": f"tester:{key}", "HF_HUB_OFFLINE": "1"}
+    metrics_port = free_port()
+    own["METRICS_PORT"] = str(metrics_port)
     with log.open("wb") as out:
         process = subprocess.Popen(
             [str(python), "main.py"],
@@ -61,7 +65,8 @@ def running(
             stdout=out,
             stderr=out,
         )
-    service = Service(f"http://127.0.0.1:{port}", key, process.pid, project, log)
+    url = f"http://127.0.0.1:{port}"
+    service = Service(url, key, process.pid, project, log, f"127.0.0.1:{metrics_port}")
     try:
         wait_until_ready(service, process)
         yield service

@@ -1,6 +1,7 @@
 """Puts the application together."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -9,17 +10,21 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.staticfiles import StaticFiles
 
 from app.ai.engines import Configuration, EngineLoadError, Engines
+from app.core import metrics
 from app.core.config import Settings
 from app.core.exception_handlers import add_exception_handlers
-from app.core.logger import configure_logging, get_logger
-from app.core.middleware import BodyLimit, CloseConnections, RequestLog
+from app.core.logger import configure_logging, get_logger, secrets_of
+from app.core.middleware import BodyLimit, CloseConnections, RequestLog, RequestMetrics
+from app.core.tracing import configure_tracing
 from app.repositories.audio_repository import AudioRepository
 from app.routers import chat_router, health_router, openai_router, page_router, voice_router
 from app.services.container import Services
+from app.services.state_metrics import StateMetrics
 
 ROUTERS = (health_router, chat_router, voice_router, openai_router, page_router)
 SECONDS_PER_MINUTE = 60
 LINGER_SECONDS = 1.0
+LAG_EVERY_SECONDS = 0.25
 log = get_logger(__name__)
 
 
@@ -29,9 +34,15 @@ def create_app(configuration: Configuration, on_load_failure: Callable[[], None]
     Args:
         configuration: everything the settings say.
         on_load_failure: called when an engine cannot be loaded; the server should stop.
+
+    Raises:
+        SettingsError: traces cannot be sent where they are to go.
     """
     settings = configuration.settings
-    configure_logging(settings, configuration.own.values())
+    own = configuration.own.values()
+    configure_logging(settings, own)
+    secrets = secrets_of(settings, own)
+    telemetry = configure_tracing(settings.service_name, settings.service_version, secrets)
     engines = Engines(configuration)
     services = Services.build(settings, engines)
 
@@ -40,8 +51,12 @@ def create_app(configuration: Configuration, on_load_failure: Callable[[], None]
         tasks = [
             asyncio.create_task(load(engines, on_load_failure)),
             asyncio.create_task(clean_up(services.audio, settings)),
+            asyncio.create_task(watch_event_loop()),
         ]
+        state = StateMetrics(services)
+        metrics.REGISTRY.register(state)
         yield
+        metrics.REGISTRY.unregister(state)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -53,7 +68,7 @@ def create_app(configuration: Configuration, on_load_failure: Callable[[], None]
     app = FastAPI(
         title=settings.service_name,
         lifespan=lifespan,
-        telemetry={"tracing": False},
+        telemetry=telemetry,
     )
     app.state.settings = settings
     app.state.engines_ended = True
@@ -67,6 +82,8 @@ def create_app(configuration: Configuration, on_load_failure: Callable[[], None]
     app.add_middleware(BodyLimit, most=settings.upload_max_bytes)
     app.add_middleware(CloseConnections, drain=services.drain)
     app.add_middleware(RequestLog)
+    if settings.metrics_port:
+        app.add_middleware(RequestMetrics)
     add_exception_handlers(app, settings)
     for module in ROUTERS:
         app.include_router(module.router)
@@ -93,3 +110,11 @@ async def clean_up(audio: AudioRepository, settings: Settings) -> None:
         else:
             log.info("tts_cleanup", files=deleted)
         await asyncio.sleep(settings.tts_cleanup_minutes * SECONDS_PER_MINUTE)
+
+
+async def watch_event_loop() -> None:
+    """Measure, four times a second, by how much the event loop is late."""
+    while True:
+        due = time.perf_counter() + LAG_EVERY_SECONDS
+        await asyncio.sleep(LAG_EVERY_SECONDS)
+        metrics.EVENT_LOOP_LAG_SECONDS.observe(max(0.0, time.perf_counter() - due))

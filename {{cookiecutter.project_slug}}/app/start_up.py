@@ -8,6 +8,7 @@ from tempfile import TemporaryFile
 
 from app.ai.devices import DeviceError
 from app.ai.engines import Configuration
+from app.core import metrics
 from app.core.config import Settings
 from app.repositories.weights_repository import WeightsError, provide_weights
 
@@ -39,6 +40,8 @@ def prepare(configuration: Configuration) -> socket.socket:
     for folder in (settings.data_dir, settings.static_dir / "tts"):
         check_writable(folder)
     listener = bind(settings)
+    if settings.metrics_port:
+        serve_metrics(settings)
     try:
         provide_weights(settings.model_source, settings.models_dir)
     except WeightsError as error:
@@ -89,6 +92,23 @@ def bind(settings: Settings) -> socket.socket:
         reason = "" if error.errno == errno.EADDRINUSE else f"cannot be used ({error})"
         raise StartUpError(os.EX_OSERR, taken(settings, reason)) from error
     return listener
+
+
+def serve_metrics(settings: Settings) -> None:
+    """Answer Prometheus from now on: it may watch the models being fetched and loaded.
+
+    Raises:
+        StartUpError: the address is taken or not this machine's.
+    """
+    try:
+        metrics.serve(settings.metrics_host, settings.metrics_port)
+    except OSError as error:
+        reason = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be used ({error})"
+        raise StartUpError(
+            os.EX_OSERR,
+            f"Port {settings.metrics_port} on {settings.metrics_host}, of the metrics, {reason}. "
+            "Set METRICS_PORT or METRICS_HOST to another, or METRICS_PORT=0 for none.",
+        ) from error
 
 
 def taken(settings: Settings, reason: str = "") -> str:

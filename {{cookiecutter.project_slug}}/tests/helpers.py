@@ -6,13 +6,14 @@ import subprocess
 import threading
 import time
 import wave
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import uvicorn
+from prometheus_client import Metric
 
 from app.ai.audio import SAMPLE_RATE, Samples
 
@@ -59,6 +60,15 @@ class Upload:
 def ffmpeg(*arguments: str) -> None:
     """Make a file."""
     subprocess.run(["ffmpeg", "-nostdin", "-loglevel", "error", "-y", *arguments], check=True)
+
+
+def values_of(metrics: Iterable[Metric]) -> dict[tuple[str, ...], float]:
+    """Return the value of each series, by its name and the values of its labels."""
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for metric in metrics
+        for sample in metric.samples
+    }
 
 
 async def until(condition: Callable[[], object]) -> None:

@@ -10,18 +10,21 @@ import importlib
 import pkgutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from types import ModuleType
 from typing import Any, TypeVar, cast
 
+from prometheus_client import Metric
+
 from app.ai import devices
 from app.ai.llm.base import ChatModel
 from app.ai.stt.base import SpeechToText
 from app.ai.tts.base import TextToSpeech
 from app.ai.worker_pool import WorkerPool
+from app.core import metrics
 from app.core.config import (
     Settings,
     SettingsError,
@@ -33,6 +36,7 @@ from app.core.errors import ErrorCode, ServiceError
 from app.core.logger import get_logger
 
 INTERFACE = "base"
+STATES = ("loading", "ready", "broken", "failed")
 PACKAGES = {"device": "devices", "stt_engine": "stt", "llm_engine": "llm", "tts_engine": "tts"}
 T = TypeVar("T")
 log = get_logger(__name__)
@@ -128,6 +132,37 @@ class Engines:
         return self._pool("tts")
 
     @property
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks that there is an engine for."""
+        return tuple(self._configuration.modules)
+
+    def loaded(self, task: str) -> WorkerPool[Any] | None:
+        """Return what works for a task, None before its engine is loaded."""
+        return self._pools.get(task)
+
+    def state(self, task: str) -> str:
+        """Return one of `STATES`: what a task's engine is up to."""
+        pool = self.loaded(task)
+        if pool is None:
+            return "failed" if self.failure else "loading"
+        return "broken" if pool.fault else "ready"
+
+    def device_of(self, task: str) -> str:
+        """Return what a task's engine runs on; a server's engine names no device of ours."""
+        module = self._configuration.modules[task]
+        return str(getattr(module, "DEVICE", self.device))
+
+    def device_metrics(self) -> Iterable[Metric]:
+        """Return what the device tells of itself."""
+        found: Iterable[Metric] = self._configuration.device.metrics()
+        return found
+
+    def engine_name(self, task: str) -> str:
+        """Return the name of a task's engine, as the settings have it."""
+        module = self._configuration.modules[task].__name__
+        return module.rpartition(".")[2].replace("_", "-")
+
+    @property
     def broken(self) -> str | None:
         """Why an engine that was loaded no longer works, or None."""
         faults = (f"{task}: {pool.fault}" for task, pool in self._pools.items() if pool.fault)
@@ -159,6 +194,7 @@ class Engines:
             size: int = getattr(settings, f"{task}_queue")
             self._pools[task] = WorkerPool(task, engines, size, lambda engine: engine.warm_up())
             seconds = round(time.perf_counter() - started, 2)
+            metrics.ENGINE_LOAD_SECONDS.labels(task).set(seconds)
             log.info("engine_loaded", task=task, engine=name, seconds=seconds)
 
     async def close(self, seconds: float) -> bool:

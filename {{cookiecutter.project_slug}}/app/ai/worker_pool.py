@@ -9,9 +9,11 @@ import queue
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from app.core import metrics
 from app.core.errors import ErrorCode, ServiceError
 from app.core.logger import get_logger
 
@@ -33,6 +35,9 @@ class _Job(Generic[E]):
 
     call: Callable[[E, Emit[Any]], Any]
     loop: asyncio.AbstractEventLoop
+    context: Context = field(default_factory=copy_context)
+    """Of the request, so that its id is known in the worker's thread too."""
+    submitted: float = field(default_factory=time.perf_counter)
     events: asyncio.Queue[tuple[str, Any]] = field(default_factory=asyncio.Queue)
     cancelled: threading.Event = field(default_factory=threading.Event)
 
@@ -87,6 +92,26 @@ class WorkerPool(Generic[E]):
             thread.start()
 
     @property
+    def waiting(self) -> int:
+        """How many jobs wait for a worker."""
+        return max(0, self._jobs.qsize() - self._idle)
+
+    @property
+    def limit(self) -> int:
+        """How many jobs may wait."""
+        return self._size
+
+    @property
+    def workers(self) -> int:
+        """How many jobs are worked on at the same time, at most."""
+        return len(self._threads)
+
+    @property
+    def busy(self) -> int:
+        """How many jobs are worked on."""
+        return self.workers - self._idle
+
+    @property
     def fault(self) -> str | None:
         """Why an engine is broken, or None. Others of the pool may still work."""
         return next(iter([*self._faults.values()]), None)
@@ -129,6 +154,7 @@ class WorkerPool(Generic[E]):
     def refuse_if_full(self) -> None:
         """Raise QUEUE_FULL when a job would have to be refused now."""
         if self._jobs.qsize() - self._idle >= self._size:
+            metrics.QUEUE_REFUSALS.labels(self.task).inc()
             seconds = max(1, round(self._job_seconds * self._size / len(self._threads)))
             raise ServiceError(ErrorCode.QUEUE_FULL, seconds=seconds, retry_after=seconds)
 
@@ -159,18 +185,22 @@ class WorkerPool(Generic[E]):
 
     def _do(self, job: _Job[E], number: int, engine: E) -> None:
         started = time.perf_counter()
+        metrics.QUEUE_WAIT_SECONDS.labels(self.task).observe(started - job.submitted)
         try:
-            outcome = job.call(engine, job.emit)
+            outcome = job.context.run(job.call, engine, job.emit)
         except CancelledByCallerError:
             return
         except BaseException as error:
             outcome = error
-        job.tell("end", outcome)
         seconds = time.perf_counter() - started
+        # Told before the caller is: who has an answer finds it in the metrics.
+        metrics.JOB_SECONDS.labels(self.task).observe(seconds)
+        job.tell("end", outcome)
         self._job_seconds += SMOOTHING * (seconds - self._job_seconds)
         if not isinstance(outcome, BaseException):
             self._faults.pop(number, None)
         elif not _is_callers_fault(outcome):
+            metrics.ENGINE_FAILURES.labels(self.task).inc()
             self._look_after(number, engine)
 
     def _look_after(self, number: int, engine: E) -> None:

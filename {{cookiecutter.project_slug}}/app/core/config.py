@@ -69,10 +69,18 @@ class Settings(SettingsSource):
     """Address the server listens on; containers set 0.0.0.0."""
     port: Annotated[int, Field(ge=1, le=65535)] = 8000
     """TCP port the server listens on."""
+    metrics_host: str = "127.0.0.1"
+    """Address that Prometheus reads the metrics at; never a public one."""
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] = 9464
+    """TCP port of the metrics; 0 for none."""
+    replicas: Annotated[int, Field(ge=1)] = 1
+    """How many of this service there should be, for an alert that tells when one is missing."""
     log_format: Literal["json", "console"] = "json"
     """JSON lines for machines, or readable lines for a terminal."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Lowest level that is written."""
+    log_texts: bool = False
+    """Also write what was asked and answered: for a development machine only."""
     drain_seconds: Annotated[float, Field(ge=0)] = 0.0
     """Seconds after SIGTERM in which it still answers but is not ready, so that proxies leave."""
     shutdown_seconds: Annotated[int, Field(ge=1)] = 60

@@ -7,6 +7,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from app.core import metrics
 from app.core.config import Settings
 from app.core.errors import ErrorCode, ServiceError
 from app.core.logger import get_logger
@@ -65,6 +66,7 @@ def to_response(request: Request, error: ServiceError, language: str) -> JSONRes
     """Return the error in the form of the address that was called, and log it."""
     message = error.message(language)
     log.warning("request_refused", error_code=error.code.name, detail=error.detail)
+    metrics.ERRORS.labels(error.code.name).inc()
     headers = {}
     if error.retry_after is not None:
         headers["Retry-After"] = str(math.ceil(error.retry_after))

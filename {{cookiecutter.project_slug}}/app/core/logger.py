@@ -41,8 +41,6 @@ def configure_logging(settings: Settings, others: Iterable[SettingsSource] = ())
         settings: say the form; their keys are masked.
         others: further settings with secrets to mask, those of the engines.
     """
-    values = [*settings.api_keys.values(), *(value for own in others for _, value in own)]
-    secrets = tuple(value.get_secret_value() for value in values if isinstance(value, SecretStr))
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -50,7 +48,7 @@ def configure_logging(settings: Settings, others: Iterable[SettingsSource] = ())
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
         drop_colours,
-        Masker(secrets),
+        Masker(secrets_of(settings, others)),
     ]
     as_json = settings.log_format == "json"
     renderer: Processor = (
@@ -82,6 +80,12 @@ def configure_logging(settings: Settings, others: Iterable[SettingsSource] = ())
         logger.handlers, logger.propagate = [], True
     for name, level in QUIET_LOGGERS.items():
         logging.getLogger(name).setLevel(level)
+
+
+def secrets_of(settings: Settings, others: Iterable[SettingsSource]) -> tuple[str, ...]:
+    """Return every secret that settings hold."""
+    values = [*settings.api_keys.values(), *(value for own in others for _, value in own)]
+    return tuple(value.get_secret_value() for value in values if isinstance(value, SecretStr))
 
 
 def drop_colours(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -3,6 +3,7 @@
 import os
 import time
 import uuid
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -33,6 +34,16 @@ class AudioRepository:
         unfinished.write_bytes(data)
         unfinished.replace(self._folder / name)
         return URL + name
+
+    def usage(self) -> tuple[int, int]:
+        """Return how many files there are, and how many bytes they have together."""
+        files = size = 0
+        with suppress(OSError), os.scandir(self._folder) as entries:
+            for entry in entries:
+                if not entry.name.startswith("."):
+                    size += entry.stat().st_size
+                    files += 1
+        return files, size
 
     def delete_older_than(self, hours: float) -> int:
         """Delete the files of that age and return how many they were."""

@@ -11,6 +11,7 @@ from fastapi.responses import PlainTextResponse, StreamingResponse
 from app.ai.audio import MEDIA_TYPES
 from app.ai.llm.base import ChatEnd, ChatMessage
 from app.ai.stt.base import TranscribeOptions, Transcript
+from app.core import metrics
 from app.core.errors import ErrorCode, ServiceError
 from app.core.exception_handlers import openai_error
 from app.core.logger import get_logger
@@ -214,6 +215,7 @@ async def _events(
     except Exception:
         # The status has been sent; OpenAI's clients raise what such an event tells them.
         log.exception("stream_failed", error_code=ErrorCode.ENGINE_FAILED.name)
+        metrics.ERRORS.labels(ErrorCode.ENGINE_FAILED.name).inc()
         failed = ServiceError(ErrorCode.ENGINE_FAILED, task="LLM")
         yield b"data: " + openai_error(failed, language).model_dump_json().encode() + b"\n\n"
         return

@@ -1,14 +1,17 @@
 """Questions to answers."""
 
+import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
 from app.ai.engines import Engines
 from app.ai.llm.base import ChatEnd, ChatMessage, ChatOptions
+from app.core import metrics
 from app.core.config import Settings
 from app.core.errors import ErrorCode, ServiceError
 from app.core.logger import get_logger
+from app.core.tracing import step
 from app.utils.text import normalise
 
 FALLBACK = {
@@ -63,8 +66,12 @@ class ChatService:
             if isinstance(error, ServiceError) and error.code in CALLERS_ERRORS:
                 raise
             log.exception("llm_failed", error_code=ErrorCode.ENGINE_FAILED.name)
+            metrics.DEGRADED_ANSWERS.labels("llm").inc()
             return FALLBACK[self._settings.message_language]
-        return completion.text.strip() or FALLBACK[self._settings.message_language]
+        answer = completion.text.strip() or FALLBACK[self._settings.message_language]
+        if self._settings.log_texts:
+            log.info("texts", query=query, answer=answer)
+        return answer
 
     async def complete(self, messages: Sequence[ChatMessage], options: ChatOptions) -> Completion:
         """Return the whole answer to a conversation.
@@ -88,6 +95,16 @@ class ChatService:
         pieces: AsyncGenerator[str | ChatEnd] = pool.stream(
             lambda engine, emit: emit(engine.chat(messages, options, emit))
         )
-        async with aclosing(pieces):
-            async for piece in pieces:
-                yield piece
+        asked = time.perf_counter()
+        begun = False
+        with step("llm") as span:
+            async with aclosing(pieces):
+                async for piece in pieces:
+                    if not begun:
+                        begun = True
+                        metrics.FIRST_TOKEN_SECONDS.observe(time.perf_counter() - asked)
+                    if isinstance(piece, ChatEnd):
+                        metrics.TOKENS.labels("prompt").inc(piece.prompt_tokens)
+                        metrics.TOKENS.labels("completion").inc(piece.completion_tokens)
+                        span.set_attribute("llm.completion_tokens", piece.completion_tokens)
+                    yield piece

@@ -1,6 +1,7 @@
 """Text to sound."""
 
 import asyncio
+import time
 from functools import partial
 
 import numpy as np
@@ -8,8 +9,10 @@ import numpy as np
 from app.ai.audio import Waveform, encode
 from app.ai.engines import Engines
 from app.ai.tts.base import SpeechOptions, TextToSpeech
+from app.core import metrics
 from app.core.config import Settings
 from app.core.errors import ErrorCode, ServiceError
+from app.core.tracing import step
 from app.models.openai_model import AudioFormat
 from app.utils.text import language_of, speakable, speech_pieces
 
@@ -48,7 +51,14 @@ class SpeechService:
         options = SpeechOptions(
             self._voice(pool.engine.voices, voice), speed, self._language_of(text)
         )
-        sounds = [await pool.run(partial(_speak, piece, options)) for piece in pieces]
+        sounds: list[Waveform] = []
+        asked = time.perf_counter()
+        with step("tts"):
+            for piece in pieces:
+                sounds.append(await pool.run(partial(_speak, piece, options)))
+                if len(sounds) == 1:
+                    metrics.FIRST_AUDIO_SECONDS.observe(time.perf_counter() - asked)
+        metrics.AUDIO_SECONDS.labels("tts").inc(sum(sound.seconds for sound in sounds))
         return await asyncio.to_thread(_joined, sounds)
 
     async def speak_file(

@@ -6,8 +6,10 @@ from dataclasses import replace
 from app.ai.audio import DecodeLimits, decode
 from app.ai.engines import Engines
 from app.ai.stt.base import Segment, TranscribeOptions, Transcript
+from app.core import metrics
 from app.core.config import Settings
 from app.core.errors import ErrorCode, ServiceError
+from app.core.tracing import step
 from app.repositories.upload_repository import Readable, stored
 from app.utils.text import normalise
 
@@ -36,11 +38,14 @@ class TranscriptionService:
         pool = self._engines.stt
         pool.refuse_if_full()
         chosen = replace(options, language=self._language_for(options, pool.engine.languages))
-        async with self._decoders, stored(upload) as file:
-            if not file.size:
-                raise ServiceError(ErrorCode.AUDIO_EMPTY)
-            sound = await decode(file.path, file.head, self._limits)
-        transcript = await pool.run(lambda engine: engine.transcribe(sound.samples, chosen))
+        with step("stt") as span:
+            async with self._decoders, stored(upload) as file:
+                if not file.size:
+                    raise ServiceError(ErrorCode.AUDIO_EMPTY)
+                sound = await decode(file.path, file.head, self._limits)
+            span.set_attribute("audio.seconds", sound.seconds)
+            transcript = await pool.run(lambda engine: engine.transcribe(sound.samples, chosen))
+        metrics.AUDIO_SECONDS.labels("stt").inc(sound.seconds)
         return replace(transcript, segments=tuple(_composed(s) for s in transcript.segments))
 
     def _language_for(self, options: TranscribeOptions, known: frozenset[str]) -> str | None:

@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass, field
 
 from app.ai.stt.base import TranscribeOptions
+from app.core import metrics
 from app.core.config import Settings
 from app.core.errors import ErrorCode, ServiceError
 from app.core.logger import get_logger
@@ -90,6 +91,7 @@ class VoiceService:
         except Exception as error:
             code = error.code if isinstance(error, ServiceError) else ErrorCode.ENGINE_FAILED
             log.exception("tts_failed", error_code=code.name)
+            metrics.DEGRADED_ANSWERS.labels("tts").inc()
             return None, code.name
 
 

@@ -52,10 +52,11 @@ class Program:
     """A running ``main.py`` in a copy of the project, without the developer's ``.env``."""
 
     def __init__(self, stack: ExitStack, project: Path, settings: dict[str, str]) -> None:
-        self.port = free_port()
+        self.port, self.metrics_port = free_port(), free_port()
         environment = {"PATH": os.environ["PATH"], "HOME": str(project), "HF_HUB_OFFLINE": "1"}
         environment["SECRETS_DIR"] = str(project / "no-secrets")
         environment |= {"API_KEYS": f"me:{KEY}", "PORT": str(self.port), "DEVICE": "cpu"}
+        environment["METRICS_PORT"] = str(self.metrics_port)
         self._process = subprocess.Popen(
             [sys.executable, "main.py"],
             cwd=project,

@@ -5,7 +5,7 @@ from fastapi.testclient import TestClient
 
 from app.ai.llm.base import ChatMessage
 from app.services.chat_service import FALLBACK
-from tests.conftest import StartApp
+from tests.conftest import Logs, StartApp
 from tests.doubles import Doubles
 
 
@@ -55,3 +55,15 @@ def test_a_request_that_is_wrong_is_told_where(
     assert response.status_code == 400
     assert response.json()["error_code"] == "INVALID_REQUEST"
     assert response.json()["detail"].startswith(named)
+
+
+def test_texts_are_logged_only_where_that_is_switched_on(start_app: StartApp, logs: Logs) -> None:
+    # Given a service as it is by default, When it answers, Then its log holds no word of it
+    start_app().post("/api/chat", json={"query": "제 말 들려요?"})
+    assert not [line for line in logs() if "들려" in str(line) or "들립니다" in str(line)]
+    # And where it is switched on, numbers of persons are masked all the same
+    query = "제 번호는 010-1234-5678입니다"
+    start_app(log_texts=True).post("/api/chat", json={"query": query})
+    (texts,) = [line for line in logs() if line["event"] == "texts"]
+    assert texts["query"] == "제 번호는 ***입니다"
+    assert texts["answer"] == "네, 잘 들립니다."

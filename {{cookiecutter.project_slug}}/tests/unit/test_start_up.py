@@ -19,7 +19,7 @@ from tests.conftest import MakeSettings
 @pytest.fixture
 def settings(make_settings: MakeSettings, tmp_path: Path) -> Settings:
     settings = make_settings(data_dir=tmp_path / "data", models_dir=tmp_path / "models")
-    return settings.model_copy(update={"port": 0})
+    return settings.model_copy(update={"port": 0, "metrics_port": 0})
 
 
 def configuration(settings: Settings, device: Mock | None = None) -> Configuration:
@@ -108,3 +108,13 @@ def test_an_address_of_another_machine_is_refused(settings: Settings) -> None:
     # Given an address that is not this machine's (RFC 5737), When bound, Then that is told
     with pytest.raises(StartUpError, match="cannot be used"):
         bind(settings.model_copy(update={"host": "192.0.2.1"}))
+
+
+def test_a_taken_port_of_the_metrics_is_told(settings: Settings) -> None:
+    # Given a port that somebody else listens on
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = settings.model_copy(update={"metrics_port": other.getsockname()[1]})
+        # When the service prepares, Then it says so, and what to set
+        with pytest.raises(StartUpError, match=r"of the metrics, is taken.*METRICS_PORT") as refused:
+            prepare(configuration(taken))
+    assert refused.value.exit_status == os.EX_OSERR

@@ -3,12 +3,15 @@
 import ctypes
 import importlib.util
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pynvml
+from prometheus_client import Metric
 
 from app.ai.devices import DeviceError
+from app.ai.gpu_metrics import gpu_metrics
 
 # CUDA 12 of any minor version runs on every driver from this one on (NVIDIA, "CUDA
 # Compatibility", minor version compatibility).
@@ -41,6 +44,11 @@ def prepare() -> str:
         raise DeviceError(f"DEVICE is cuda, but the GPU does not answer: {error}.") from error
     finally:
         pynvml.nvmlShutdown()
+
+
+def metrics() -> Iterable[Metric]:
+    """Return what the driver tells of each GPU."""
+    return gpu_metrics()
 
 
 def load_libraries() -> None:

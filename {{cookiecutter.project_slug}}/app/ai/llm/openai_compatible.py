@@ -10,7 +10,9 @@ from pydantic import Field, HttpUrl, SecretStr
 from app.ai.llm.base import ChatEnd, ChatMessage, ChatOptions, Emit
 from app.core.config import Settings, SettingsSource
 from app.core.errors import ErrorCode, ServiceError
+from app.core.tracing import outgoing_headers
 
+DEVICE = "server"
 NO_KEY = "none"  # the client insists on a key, servers in a private network often have none
 
 
@@ -56,6 +58,7 @@ class OpenAICompatibleChat:
                 seed=options.seed,
                 stream=True,
                 stream_options={"include_usage": True},
+                extra_headers=outgoing_headers(),
             )
             with stream:
                 for chunk in stream:

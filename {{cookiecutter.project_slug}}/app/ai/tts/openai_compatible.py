@@ -12,7 +12,9 @@ from app.ai.audio import Waveform
 from app.ai.tts.base import SpeechOptions
 from app.core.config import Settings, SettingsSource
 from app.core.errors import ErrorCode, ServiceError
+from app.core.tracing import outgoing_headers
 
+DEVICE = "server"
 NO_KEY = "none"  # the client insists on a key, servers in a private network often have none
 
 
@@ -55,6 +57,7 @@ class OpenAICompatibleSpeech:
                 input=text,
                 speed=options.speed,
                 response_format="wav",
+                extra_headers=outgoing_headers(),
             )
             return _read_wav(response.content)
         except (OpenAIError, wave.Error, EOFError, ValueError) as error:

@@ -5,6 +5,7 @@ from contextlib import suppress
 from unittest.mock import Mock
 
 import pytest
+import structlog
 
 from app.ai.worker_pool import CancelledByCallerError, Emit, WorkerPool
 from app.core.errors import ErrorCode, ServiceError
@@ -248,3 +249,32 @@ def test_an_answer_to_a_loop_that_has_ended_is_dropped() -> None:
     # When the job ends, Then the worker does not fail
     gate.open.set()
     pool.close(PATIENCE)
+
+
+async def test_a_job_knows_its_request(make_pool: MakePool) -> None:
+    # Given two requests, and a worker in a thread of its own
+    pool, seen = make_pool(), []
+
+    def look(_engine: int) -> None:
+        seen.append(structlog.contextvars.get_contextvars().get("request_id"))
+
+    # When each has a job done
+    for request in ("r-1", "r-2"):
+        with structlog.contextvars.bound_contextvars(request_id=request):
+            await pool.run(look)
+    # Then what the job logs there is of its request, and of no other
+    await pool.run(look)
+    assert seen == ["r-1", "r-2", None]
+
+
+async def test_what_waits_and_what_is_worked_on_is_told(make_pool: MakePool) -> None:
+    # Given two workers and three jobs
+    pool, gate = make_pool(engines=2, queue=4), Gate()
+    jobs = [asyncio.create_task(pool.run(gate)) for _ in range(3)]
+    # When two have begun
+    await until(lambda: pool.busy == 2)
+    # Then one waits
+    assert (pool.waiting, pool.limit, pool.workers) == (1, 4, 2)
+    gate.open.set()
+    await asyncio.gather(*jobs)
+    await until(lambda: (pool.busy, pool.waiting) == (0, 0))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import StreamingResponse
 
@@ -30,6 +31,7 @@ left = threading.Event()
 @server.post("/v1/chat/completions")
 async def complete(request: Request) -> StreamingResponse:
     requests.append({**await request.json(), "key": request.headers["Authorization"]})
+    requests[-1]["request_id"] = request.headers.get("X-Request-ID")
     if requests[-1]["model"] == "refuses":
         raise HTTPException(401, "wrong key")
     return StreamingResponse(answer(requests[-1]["model"]), media_type="text/event-stream")
@@ -154,3 +156,15 @@ def test_a_reader_that_leaves_hangs_up(load_engines: LoadEngines, address: str) 
     with pytest.raises(GoneError):
         chat(load_engines, address, "hangs", Leaver(), llm_timeout_seconds=PATIENCE)
     assert left.wait(PATIENCE)
+
+
+def test_the_server_is_told_which_request_it_works_for(
+    load_engines: LoadEngines, address: str
+) -> None:
+    # Given a request with an id, When its engine asks the server, Then the id goes along
+    with structlog.contextvars.bound_contextvars(request_id="r-1"):
+        chat(load_engines, address, "good", [])
+    assert requests[-1]["request_id"] == "r-1"
+    # And outside a request, as when it warms up, there is none
+    chat(load_engines, address, "good", [])
+    assert requests[-1]["request_id"] is None

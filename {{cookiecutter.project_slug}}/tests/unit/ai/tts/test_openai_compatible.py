@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import structlog
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import Response, StreamingResponse
 
@@ -33,6 +34,7 @@ async def nothing() -> AsyncIterator[bytes]:
 @server.post("/v1/audio/speech")
 async def speak(request: Request) -> Response:
     requests.append({**await request.json(), "key": request.headers["Authorization"]})
+    requests[-1]["request_id"] = request.headers.get("X-Request-ID")
     sound = wav(tone(0.5, RATE), RATE)
     match requests[-1]["model"]:
         case "refuses":
@@ -102,3 +104,15 @@ def test_a_server_that_is_down_is_told(load_engines: LoadEngines, address: str, 
     # When it is asked, Then the error is one that the service knows, without the server's words
     assert failed.value.code is ErrorCode.ENGINE_FAILED
     assert failed.value.message("ko").startswith("TTS ")
+
+
+def test_the_server_is_told_which_request_it_works_for(
+    load_engines: LoadEngines, address: str
+) -> None:
+    # Given a request with an id, When its engine asks the server, Then the id goes along
+    with structlog.contextvars.bound_contextvars(request_id="r-1"):
+        speech(load_engines, address, "mono")
+    assert requests[-1]["request_id"] == "r-1"
+    # And outside a request, as when it warms up, there is none
+    speech(load_engines, address, "mono")
+    assert requests[-1]["request_id"] is None
