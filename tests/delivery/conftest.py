@@ -33,7 +33,9 @@ RELEASES = Path(__file__).with_name("releases")
 GOOD = ("v1.0.0", "v2.0.0", "v3.0.0")
 NEVER_READY = "v4.0.0"
 CRASHES = "v5.0.0"
-DOCKERFILES = dict.fromkeys(GOOD, "good") | {NEVER_READY: "never-ready", CRASHES: "crashes"}
+FAILS_LATER = "v5.1.0"
+BAD = {NEVER_READY: "never-ready", CRASHES: "crashes", FAILS_LATER: "fails-later"}
+DOCKERFILES = dict.fromkeys(GOOD, "good") | BAD
 
 NewServer = Callable[..., AbstractContextManager[Server]]
 
@@ -47,7 +49,7 @@ class ServiceImages:
     image: str
     """With its address, as this machine and every server name it; without a tag."""
     digests: dict[str, str]
-    """By version: those of `GOOD`, `NEVER_READY` and `CRASHES`."""
+    """By version: those of `GOOD` and `BAD`."""
     project: Path
     """What they were built from; its engines need the trained weights in the volume `models`."""
 
@@ -99,6 +101,15 @@ def proxy_image(registry: Registry) -> str:
 
 
 @pytest.fixture(scope="session")
+def watcher_images(registry: Registry) -> dict[str, str]:
+    """Return the settings that name the images of what watches a service, in the registry."""
+    names = ("prometheus", "alertmanager", "blackbox")
+    for name in names:
+        registry.push(build_part(name), f"prom/{name}", "test")
+    return {f"{name.upper()}_IMAGE": f"{registry.address}/prom/{name}:test" for name in names}
+
+
+@pytest.fixture(scope="session")
 def chat(network: Network) -> Iterator[str]:
     """Return the base URL of a language-model server: 40 tokens in 4 s."""
     with running_chat(network) as url:
@@ -113,7 +124,7 @@ def certificate(programs: None, tmp_path_factory: pytest.TempPathFactory) -> Cer
 
 @pytest.fixture(scope="session")
 def service_images(registry: Registry, light_image: Image) -> ServiceImages:
-    """Return five releases of the light service: three good ones and two that are broken."""
+    """Return releases of the light service: three good ones and three that are broken."""
     name = f"my-org/{light_image.project.name}"
     digests = {}
     for version, file in DOCKERFILES.items():

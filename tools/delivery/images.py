@@ -17,7 +17,10 @@ DEBIAN = {"stand-in": "kodex-stand-in/base", "official": "debian:bookworm-slim"}
 PYTHON = {"stand-in": "kodex-stand-in/python:3.11-slim", "official": "python:3.11-slim"}
 # What each image is made of: its base and the folder that its files lie in.
 PARTS = {
+    "alertmanager": (DEBIAN, FOLDER),
+    "blackbox": (DEBIAN, FOLDER),
     "chat": (PYTHON, ROOT / "tests" / "servers"),
+    "prometheus": (DEBIAN, FOLDER),
     "proxy": (DEBIAN, FOLDER),
     "registry": (DEBIAN, FOLDER),
     "server": (DEBIAN, FOLDER),
@@ -29,7 +32,7 @@ def build(part: str) -> str:
     """Build the image of a part and return its name.
 
     Args:
-        part: ``chat``, ``proxy``, ``registry`` or ``server``.
+        part: one of `PARTS`, such as ``proxy``.
 
     Raises:
         EngineError: it cannot be built.

@@ -79,7 +79,7 @@ def prepare(target: Target, release: Release) -> Prepared:
         DeployError: it must not be done: a folder without volume, a missing secret, ...
     """
     node = server.node_name()
-    rows = [row for row in secrets.table(release.values) if row.used_by != "workflows"]
+    rows = [row for row in secrets.table(release.values) if row.used_by in stack.USERS]
     values = secrets.read_values(target, [row.name for row in rows])
     present = secrets.on_server(target)
     names = {}

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deploy.errors import DeployError
@@ -44,6 +44,11 @@ class Target:
         """Beginning of the names of this stack's secrets and configs: short, and its own."""
         digest = hashlib.sha256(self.stack.encode()).hexdigest()[:6]
         return f"{self.stack[:LONGEST_PREFIX]}-{digest}"
+
+    @property
+    def monitoring(self) -> "Target":
+        """The stack that watches this one, with its own names."""
+        return replace(self, environment=f"{self.environment}-monitoring")
 
     def seconds(self, name: str, default: int) -> int:
         """Return a setting that is a whole number of seconds.

@@ -6,7 +6,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from deploy import history, lock, plan, registry, rollout, server, stack
+from deploy import history, lock, monitor, plan, prometheus, registry, rollout, server, stack
 from deploy.errors import DeployError
 from deploy.project import ENVIRONMENTS, Target, check_version, read_target
 from deploy.stack import Release
@@ -43,7 +43,7 @@ def apply(target: Target, options: argparse.Namespace) -> None:
     """Release a version."""
     image = registry.image_of(target, options.version)
     release = stack.read_release(target, options.version, image)
-    _carry_out(target, release, options.approved_by, options.plan)
+    _carry_out(target, release, options.approved_by, options.plan, prometheus.ROLL)
 
 
 def roll_back(target: Target, options: argparse.Namespace) -> None:
@@ -60,7 +60,7 @@ def roll_back(target: Target, options: argparse.Namespace) -> None:
             f"There is no {wanted or 'former version'} to go back to: {current or 'nothing'} runs, "
             f"and the journal of {target.environment} has {known}."
         )
-    _carry_out(target, former, options.approved_by, None)
+    _carry_out(target, former, options.approved_by, None, prometheus.ROLLBACK)
 
 
 def show_status(target: Target, _options: argparse.Namespace) -> None:
@@ -113,8 +113,23 @@ def promote(target: Target, options: argparse.Namespace) -> None:
     print(registry.promote(target, options.commit, options.version))
 
 
+def set_up_monitoring(target: Target, options: argparse.Namespace) -> None:
+    """Put what watches the service beside it, or what has changed of it."""
+    prepared = monitor.prepare(target)
+    print("\n".join(prepared.lines))
+    if not options.approved_by:
+        _ask(target.environment)
+    print()
+    monitor.apply(target, prepared, _say)
+    print(f"\n{target.environment} is watched.")
+
+
 def _carry_out(
-    target: Target, release: Release, approved_by: str | None, approved_plan: Path | None
+    target: Target,
+    release: Release,
+    approved_by: str | None,
+    approved_plan: Path | None,
+    kind: str,
 ) -> None:
     prepared = plan.prepare(target, release)
     print(plan.show(prepared.plan))
@@ -125,7 +140,7 @@ def _carry_out(
         return
     by = approved_by or _ask(release.version)
     print()
-    rollout.apply(target, prepared, by, _say)
+    rollout.apply(target, prepared, by, _say, kind)
     print(f"\n{target.environment} runs {release.version}.")
 
 
@@ -144,23 +159,23 @@ def _runs_already(target: Target, prepared: plan.Prepared) -> bool:
     )
 
 
-def _ask(version: str) -> str:
-    """Return who approved: the person at the terminal, who has typed the version.
+def _ask(word: str) -> str:
+    """Return who approved: the person at the terminal, who has typed the version, or the place.
 
     Raises:
         DeployError: nobody is there, or something else was typed.
     """
     if not sys.stdin.isatty():
         raise DeployError(
-            f"Not approved: nobody sits at a terminal to type {version}. A workflow whose "
+            f"Not approved: nobody sits at a terminal to type {word}. A workflow whose "
             "environment has reviewers says --approved-by NAME. Nothing was changed."
         )
     try:
-        typed = input(f"\nType {version} to release it: ").strip()
+        typed = input(f"\nType {word} to go on: ").strip()
     except EOFError:
         typed = ""
-    if typed != version:
-        raise DeployError(f"Not approved: {version} was not typed. Nothing was changed.")
+    if typed != word:
+        raise DeployError(f"Not approved: {word} was not typed. Nothing was changed.")
     return os.environ.get("USER") or "terminal"
 
 
@@ -194,6 +209,11 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("version", metavar="VERSION", nargs="?", help="else the previous one")
     one.add_argument("--approved-by", metavar="NAME", help="who approved; else you are asked")
     one.set_defaults(run=roll_back)
+
+    one = commands.add_parser("monitoring", help="start or change what watches the service")
+    one.add_argument("environment", **environments)  # type: ignore[arg-type]
+    one.add_argument("--approved-by", metavar="NAME", help="who approved; else you are asked")
+    one.set_defaults(run=set_up_monitoring)
 
     for name, run, text in (
         ("status", show_status, "what the server runs"),

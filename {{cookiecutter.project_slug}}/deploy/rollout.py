@@ -3,13 +3,14 @@
 import time
 from collections.abc import Callable
 
-from deploy import history, lock, secrets, server, stack
+from deploy import history, lock, prometheus, secrets, server, stack
 from deploy.docker import DockerError, docker
 from deploy.errors import DeployError
 from deploy.plan import Prepared
 from deploy.project import Target
 from deploy.smoke import smoke_test
 from deploy.stack import Release
+from deploy.watch import watch
 
 PULL_SECONDS = 1800.0
 POLL_SECONDS = 1.0
@@ -28,7 +29,9 @@ class ReleaseFailedError(DeployError):
     """The new version did not come to serve; the text says why and what serves now."""
 
 
-def apply(target: Target, prepared: Prepared, by: str, say: Say) -> None:
+def apply(
+    target: Target, prepared: Prepared, by: str, say: Say, kind: str = prometheus.ROLL
+) -> None:
     """Release a version: replica by replica, and back to the former one if it is no good.
 
     It can be interrupted anywhere: the service goes on serving, and the same command goes on.
@@ -38,6 +41,7 @@ def apply(target: Target, prepared: Prepared, by: str, say: Say) -> None:
         prepared: the plan, and what it takes.
         by: who approved it.
         say: is told of each step.
+        kind: ``roll`` or ``rollback``, for the dashboards.
 
     Raises:
         DeployError: it was refused, nothing was changed.
@@ -56,7 +60,7 @@ def apply(target: Target, prepared: Prepared, by: str, say: Say) -> None:
             say("create the secrets")
             secrets.create(target, prepared.secret_names, prepared.secret_values)
             held.check()
-            _replace(target, prepared, held, say)
+            _replace(target, prepared, held, say, kind)
         except ReleaseFailedError as error:
             history.end(target, number, history.FAILED, str(error))
             raise
@@ -82,8 +86,8 @@ def pull(release: Release) -> None:
                 raise DeployError(f"The server cannot fetch {image}: {said}") from error
 
 
-def _replace(target: Target, prepared: Prepared, held: lock.Lock, say: Say) -> None:
-    """Update the services, test them, and go back where that fails."""
+def _replace(target: Target, prepared: Prepared, held: lock.Lock, say: Say, kind: str) -> None:
+    """Update the services, test and watch them, and go back where that fails."""
     release = prepared.release
     known = task_ids(target)
     say("update the services")
@@ -97,12 +101,16 @@ def _replace(target: Target, prepared: Prepared, held: lock.Lock, say: Say) -> N
         say("smoke test")
         reason = _smoke(target, prepared, say)
     if reason is None:
+        prometheus.tell(target, release.version, kind)
+        reason = watch(target, release.version, say)
+    if reason is None:
         return
     after = "There is no former version to go back to."
     if prepared.previous:
         held.check()
         say(f"roll back to {prepared.previous.version}")
         _restore(target, prepared, prepared.previous, say)
+        prometheus.tell(target, prepared.previous.version, prometheus.TAKEN_BACK)
         after = f"{prepared.previous.version} serves."
     raise ReleaseFailedError(f"{release.version} failed. {after} The reason: {reason}")
 

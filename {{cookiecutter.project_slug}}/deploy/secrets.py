@@ -169,7 +169,7 @@ def check(target: Target) -> int:
     rows = [row for row in table(target.values) if row.used_by != "workflows"]
     values = read_values(target, [row.name for row in rows])
     try:
-        present = on_server(target)
+        present = on_server(target.monitoring) | on_server(target)
         server = os.environ.get("DOCKER_HOST") or "this machine"
     except DeployError:
         present, server = {}, "no server in reach"
