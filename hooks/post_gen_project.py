@@ -13,18 +13,26 @@ KEY_BYTES = 32
 ENGINES = {"stt_engine": "stt", "llm_engine": "llm", "tts_engine": "tts"}
 ENGINE_FILES = ("app/ai/{task}/{module}.py", "tests/unit/ai/{task}/test_{module}.py")
 CUDA_FILES = ("app/ai/devices/cuda.py", "tests/unit/ai/devices/test_cuda.py")
+METRICS_FILES = ("app/ai/gpu_metrics.py", "tests/unit/ai/test_gpu_metrics.py")
+GPU_PAGE = "docs/operations-gpu"
+MONITORING = "deploy/monitoring"
+GPU_FILES = (f"{MONITORING}/rules/gpu.yml", f"{MONITORING}/grafana/dashboards/gpu.json")
+# In this order: the pages of a language have their final names when the device is chosen.
+PAGES = ("CONTRIBUTING", "AGENTS", "GUIDELINE", "deploy/README", "docs/operations", GPU_PAGE)
 VARIANTS: dict[str, dict[str, list[str]]] = {
+    "docs_language": {code: [f"{page}.{code}.md" for page in PAGES] for code in ("ko", "en")},
     "device": {
         "cpu": ["Dockerfile.cpu"],
-        "gpu": ["Dockerfile.gpu", "compose.cuda.yaml", "deploy/stack.cuda.yaml", *CUDA_FILES],
+        "gpu": [
+            *("Dockerfile.gpu", "compose.cuda.yaml", "deploy/stack.cuda.yaml", f"{GPU_PAGE}.md"),
+            *CUDA_FILES,
+            *METRICS_FILES,
+            *GPU_FILES,
+        ],
     },
     "stt_engine": {"openai-whisper": [], "faster-whisper": []},
     "llm_engine": {"transformers": [], "openai-compatible": []},
     "tts_engine": {"supertonic": [], "openai-compatible": [], "espeak-ng": []},
-    "docs_language": {
-        "ko": ["CONTRIBUTING.ko.md", "AGENTS.ko.md", "GUIDELINE.ko.md", "deploy/README.ko.md"],
-        "en": ["CONTRIBUTING.en.md", "AGENTS.en.md", "GUIDELINE.en.md", "deploy/README.en.md"],
-    },
 }
 # answer -> the key of its openai-compatible engine. Without that engine, no line here names it.
 LINES = {"llm_engine": "LLM_API_KEY", "tts_engine": "TTS_API_KEY"}

@@ -46,27 +46,27 @@ def running(
     Args:
         project: a rendered project.
         python: the interpreter of its environment.
-        settings: variables for its environment, over those of this process.
+        settings: variables for its environment, over those of this process; its ports are free
+            ones where they name none.
         log: where its log goes.
 
     Raises:
         ServiceError: it is not ready in time, or does not exit with 0 after SIGTERM.
     """
-    port, key = free_port(), "key-of-a-test"
-    own = {"PORT": str(port), "API_KEYS": f"tester:{key}", "HF_HUB_OFFLINE": "1"}
-    metrics_port = free_port()
-    own["METRICS_PORT"] = str(metrics_port)
+    key = "key-of-a-test"
+    own = {name: str(free_port()) for name in ("PORT", "METRICS_PORT")}
+    own |= {"API_KEYS": f"tester:{key}", "HF_HUB_OFFLINE": "1", **settings}
     with log.open("wb") as out:
         process = subprocess.Popen(
             [str(python), "main.py"],
             cwd=project,
-            env={**os.environ, **own, **settings},
+            env={**os.environ, **own},
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,
         )
-    url = f"http://127.0.0.1:{port}"
-    service = Service(url, key, process.pid, project, log, f"127.0.0.1:{metrics_port}")
+    url, metrics = f"http://127.0.0.1:{own['PORT']}", f"127.0.0.1:{own['METRICS_PORT']}"
+    service = Service(url, key, process.pid, project, log, metrics)
     try:
         wait_until_ready(service, process)
         yield service

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import LOCKS, ROOT, Render
-from tests.containers.engine import Container, docker, running, volumes
+from tests.containers.engine import KEY, Container, docker, running, volumes
 from tools.environments import CACHE, pip_setting
+from tools.service_process import free_port
 
 BASES = os.environ.get("KODEX_BASE_IMAGES", "stand-in")
 CUDA_TAG = "12.8.1-base-ubuntu22.04"
@@ -120,6 +121,23 @@ def light_image(render: Render, build: Build) -> Image:
     project = render({**answers, "tts_engine": "espeak-ng", "project_slug": "light-image"})
     weights = {"STT_MODEL": f"{MOUNTED}/whisper-base-ct2"}
     return Image(build(project, "cpu"), project, weights | TRAINED)
+
+
+@pytest.fixture
+def project(light_image: Image, weights: Path, tmp_path: Path) -> Path:
+    """Return a copy of a project, with a .env as its owner would write it."""
+    folder = tmp_path / light_image.project.name
+    shutil.copytree(light_image.project, folder)
+    settings = {
+        "API_KEYS": f"me:{KEY}",
+        "PORT": str(free_port()),
+        "MODELS_VOLUME": str(weights),
+        "STT_MODEL": "whisper-base-ct2",
+        "SPOKEN_LANGUAGE": "en",
+    }
+    lines = "".join(f"{name}={value}\n" for name, value in settings.items())
+    (folder / ".env").write_text(lines, "utf-8")
+    return folder
 
 
 @pytest.fixture

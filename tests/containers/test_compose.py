@@ -15,26 +15,8 @@ import yaml
 
 from tests.conftest import Answers, Render, name_of, product_of
 from tests.containers.conftest import BASES, STAND_INS, Image
-from tests.containers.engine import KEY, PATIENCE, Container, docker
+from tests.containers.engine import PATIENCE, Container, docker
 from tools.environments import pip_setting
-from tools.service_process import free_port
-
-
-@pytest.fixture
-def project(light_image: Image, weights: Path, tmp_path: Path) -> Path:
-    """Return a copy of a project, with a .env as its owner would write it."""
-    folder = tmp_path / light_image.project.name
-    shutil.copytree(light_image.project, folder)
-    settings = {
-        "API_KEYS": f"me:{KEY}",
-        "PORT": str(free_port()),
-        "MODELS_VOLUME": str(weights),
-        "STT_MODEL": "whisper-base-ct2",
-        "SPOKEN_LANGUAGE": "en",
-    }
-    lines = "".join(f"{name}={value}\n" for name, value in settings.items())
-    (folder / ".env").write_text(lines, "utf-8")
-    return folder
 
 
 @pytest.fixture
