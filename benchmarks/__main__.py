@@ -8,13 +8,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import images, rendering, serving
+from benchmarks import images, measuring, rendering, serving
 from tests.service.conftest import recorded_speech
 from tools.environments import CACHE, ROOT, environment
 
 LOCKS = ROOT / "{{cookiecutter.project_slug}}" / "requirements"
 RENDER_BOUND = 1.5
 WALL_BOUND = 1.05
+METRICS_BOUND = 1.02
 # A change of source must not touch the layers of packages.
 REBUILD_BOUND = 0.1
 # Two workers have two arenas of memory; only int8 weights are promised to stay lean.
@@ -41,6 +42,8 @@ def main() -> int:
                     MEMORY_BOUNDS[engine.name],
                 ),
             ]
+        cost = measuring.ratio(python, weights, Path(folder))
+        rows.append(("metrics: with / without, on the cheapest route", cost, METRICS_BOUND))
     rows.append(("image: build after a change of source / whole", images.report(), REBUILD_BOUND))
     print("\n| ratio | measured | bound |\n|---|---|---|")
     for name, measured, bound in rows:
