@@ -1,17 +1,20 @@
-"""A server whose service is watched: what is measured there, and a release that the watch takes back."""
+"""A server whose service is watched: what is measured, and a release that is taken back for it."""
 
 from __future__ import annotations
 
 import json
 import re
+import ssl
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from tests.delivery.conftest import FAILS_LATER, NewServer, ServiceImages
-from tests.delivery.site import GET, SPEECH, Site, site_on
+from tests.delivery.site import GET, KEY, SPEECH, Site, site_on
 from tests.monitoring.expressions import dashboard_queries
 from tools.delivery.certificate import Certificate
 from tools.delivery.load import load
@@ -44,8 +47,11 @@ def watched(
     ):
         site.serve(V1)
         settings = {**watcher_images, **SECRETS, "GRAFANA_REPLICAS": "0"}
-        # What is asked from outside is another address from inside.
-        inside = {"PUBLIC_URL": "http://service:8000"}
+        # What is asked from outside has another address from inside, and a certificate for others.
+        inside = {"PUBLIC_URL": "https://proxy:8443"}
+        probe = site.tool.project / "deploy" / "monitoring" / "blackbox.yml"
+        unchecked = "    http:\n      tls_config: { insecure_skip_verify: true }\n"
+        probe.write_text(probe.read_text("utf-8").replace("    http:\n", unchecked), "utf-8")
         done = site.tool.run("monitoring", *APPROVED, **settings, **inside).must()
         assert "production is watched." in done.out
         assert "canary" not in done.out + done.error
@@ -90,6 +96,27 @@ def test_every_replica_the_proxy_and_the_probe_are_measured(watched: Site) -> No
     )
     assert "ALERT_WEBHOOK_URL" in services
     assert "canary" not in services
+
+
+def test_one_id_goes_from_the_proxy_to_the_service_and_back(watched: Site) -> None:
+    # Given callers with an id of their own, with none, and with one that is no plain word
+    context = ssl.create_default_context(cafile=watched.authority)
+    with httpx2.Client(base_url=watched.url, verify=context, timeout=30) as client:
+        client.headers["Authorization"] = f"Bearer {KEY}"
+        # When they ask
+        given = [
+            client.get("/v1/models", headers={"X-Request-ID": sent} if sent else {}).headers
+            for sent in ("from-a-caller.1", "", "no plain word")
+        ]
+    own, new, replaced = (headers["X-Request-ID"] for headers in given)
+    # Then a plain id is kept, and others get one
+    assert own == "from-a-caller.1"
+    assert uuid.UUID(new)
+    assert uuid.UUID(replaced)
+    # And the service's log has each
+    log = watched.server.docker("service", "logs", "--raw", f"{watched.stack}_service")
+    lines = [json.loads(line) for line in log.splitlines() if '"request"' in line]
+    assert {own, new, replaced} <= {line["request_id"] for line in lines}
 
 
 def test_a_version_that_fails_later_is_taken_back_by_the_watch(watched: Site) -> None:

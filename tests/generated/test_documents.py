@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 import shlex
 import subprocess
@@ -114,7 +115,8 @@ def test_every_path_is_there(answers: Answers, render: Render) -> None:
         folder = document.parent.relative_to(project).as_posix().removeprefix(".")
         # When it is looked for from the project's folder and from the document's, or by its name
         for name in (word.rstrip("/") for word in {*named, *LINK.findall(text)}):
-            places = [name, f"{folder}/{name}", *([f"*/{name}"] if "/" not in name else [])]
+            beside = posixpath.normpath(f"{folder or '.'}/{name}")
+            places = [name, beside, *([f"*/{name}"] if "/" not in name else [])]
             if not any(fnmatch(file, place) for file in files for place in places):
                 lost.append(f"{document.name}: {name}")
     # Then it is there

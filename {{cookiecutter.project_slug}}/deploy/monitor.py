@@ -229,6 +229,14 @@ def filled(values: dict[str, str]) -> dict[str, str]:
     return {name: value for name, value in values.items() if value}
 
 
+def why(state: server.ServiceState | None) -> str:
+    """Return why something does not run, as far as the swarm says."""
+    if state is None or not state.tasks:
+        return "the swarm has not begun with it."
+    status = state.tasks[-1]["Status"]
+    return server.why_failed(state, set()) or state.waiting or f"it is {status['State']}."
+
+
 def forget(place: Target, kept: set[str]) -> None:
     """Remove the files of former times; those in use stay in any case."""
     label = f"label=com.docker.stack.namespace={place.stack}"
@@ -260,9 +268,5 @@ def wait(place: Target, say: Say) -> None:
             say(line)
             shown = line
         if time.monotonic() > deadline:
-            state = states[waiting[0]]
-            reason = (server.why_failed(state, set()) or state.waiting) if state else ""
-            raise DeployError(
-                f"{waiting[0]} does not come to run: {reason or 'no reason is known'}"
-            )
+            raise DeployError(f"{waiting[0]} does not come to run: {why(states[waiting[0]])}")
         time.sleep(POLL_SECONDS)

@@ -15,6 +15,8 @@ VERSION_LABEL = "io.kodex.version"
 DIGEST_LABEL = "io.kodex.digest"
 # States of a task that ended without having been asked to.
 ENDED = {"failed", "rejected", "complete"}
+# What the engine fills into a service's specification by itself: 10 s, in nanoseconds.
+DEFAULTS = {"StopGracePeriod": 10_000_000_000}
 Object = dict[str, Any]
 
 
@@ -80,8 +82,8 @@ class ServiceState:
 
 
 def _filled(spec: Object) -> Object:
-    """Return a specification without its empty parts, which a task's copy leaves out."""
-    return {name: value for name, value in spec.items() if value}
+    """Return a specification without what a task's copy leaves out: empty parts and defaults."""
+    return {name: value for name, value in spec.items() if value and value != DEFAULTS.get(name)}
 
 
 def address() -> str:

