@@ -15,7 +15,7 @@ import pytest
 from kodex_answers import CHOICES
 from tools.environments import CACHE, alone_with, environment
 
-pytest_plugins = ["tests.executed", "tests.workers"]
+pytest_plugins = ["tests.executed", "tests.told", "tests.workers"]
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = ROOT / "{{cookiecutter.project_slug}}" / "requirements"
 ENGINES = ("stt_engine", "llm_engine", "tts_engine")

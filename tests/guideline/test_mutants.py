@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,7 @@ from tests.guideline.mutants.edits import (
 )
 from tests.guideline.runner import Outcome, Runner
 from tests.guideline.workplace import commit_project, edit_copy, problem_of
+from tests.told import TOLD
 
 DEVICES = ("cpu", "gpu")
 FEWEST = 80
@@ -207,7 +209,7 @@ def test_twin_is_green(mutant: Mutant, outcomes: Outcomes) -> None:
 
 
 def test_none_missed_and_no_false_alarm(
-    outcomes: Outcomes, capsys: pytest.CaptureFixture[str]
+    outcomes: Outcomes, record_property: Callable[[str, object], None]
 ) -> None:
     # Given what the suite says of every mutant and every twin
     missed = [
@@ -217,12 +219,12 @@ def test_none_missed_and_no_false_alarm(
     ]
     alarms = [name for mutant in MUTANTS if outcomes[name := twin_case(mutant).name].failed]
     # When they are counted
-    with capsys.disabled():
-        print(
-            f"\nguideline: caught {len(MUTANTS) - len(missed)} of {len(MUTANTS)} mutants, "
-            f"missed: {', '.join(missed) or 'none'}; "
-            f"false alarms for {len(alarms)} of {len(MUTANTS)} twins: {', '.join(alarms) or 'none'}"
-        )
+    record_property(
+        TOLD,
+        f"guideline: caught {len(MUTANTS) - len(missed)} of {len(MUTANTS)} mutants, "
+        f"missed: {', '.join(missed) or 'none'}; "
+        f"false alarms for {len(alarms)} of {len(MUTANTS)} twins: {', '.join(alarms) or 'none'}",
+    )
     # Then none was missed, none is a false alarm, and they are many
     assert missed == []
     assert alarms == []
