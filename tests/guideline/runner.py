@@ -22,6 +22,7 @@ import pytest
 SUITE = "tests/guideline"
 SECONDS = 60
 CLAUSE = re.compile(r"\[(S\d+\.\d+)[\]-]")
+PLACE = re.compile(r"^  (\S.*?):\d+: ", re.MULTILINE)
 # tests/conftest.py imports the service, whose packages the template's own environment lacks.
 ARGUMENTS = [SUITE, f"--confcutdir={SUITE}", "--rootdir=.", "-p", "no:cacheprovider", "-q"]
 
@@ -48,6 +49,10 @@ class Outcome:
     def verdict(self) -> bool:
         """Whether the suite came to its end and every failure names its clause."""
         return self.status in {0, 1} and not self.other
+
+    def files(self, clause: str) -> set[str]:
+        """Return the files that the findings of a clause name."""
+        return set(PLACE.findall(self.failed[clause]))
 
 
 class Recorder:

@@ -48,7 +48,6 @@ FEWEST = 80
 CLAUSES = {2: 3, 3: 4, 4: 9, 5: 5, 6: 4, 7: 3, 8: 3}
 
 Projects = dict[str, Path]
-Outcomes = dict[str, Outcome]
 
 
 @dataclass(frozen=True)
@@ -58,6 +57,22 @@ class Case:
     name: str
     device: str
     edit: Edit
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the suite says of a case.
+
+    Args:
+        edited: names of the files that the edit has changed, added or removed.
+        outcome: what came of the suite.
+    """
+
+    edited: list[str]
+    outcome: Outcome
+
+
+Outcomes = dict[str, Judged]
 
 
 def mutant_case(mutant: Mutant) -> Case:
@@ -109,16 +124,16 @@ def outcomes(
     for runner in runners:
         free.put(runner)
 
-    def outcome_of(case: Case) -> Outcome:
+    def judged(case: Case) -> Judged:
         runner = free.get()
         try:
-            edit_copy(projects[case.device], runner.place, case.edit)
-            return runner.run()
+            edited = edit_copy(projects[case.device], runner.place, case.edit)
+            return Judged(edited, runner.run())
         finally:
             free.put(runner)
 
     with ThreadPoolExecutor(len(runners)) as pool:
-        found = list(pool.map(outcome_of, wanted))
+        found = list(pool.map(judged, wanted))
     for runner in runners:
         runner.close()
     return dict(zip((case.name for case in wanted), found, strict=True))
@@ -180,7 +195,7 @@ def test_every_clause_has_mutants() -> None:
 def test_fresh_project_is_green(case: Case, outcomes: Outcomes) -> None:
     # Given a project that nobody has touched
     # When its suite has run
-    outcome = outcomes[case.name]
+    outcome = outcomes[case.name].outcome
     # Then all clauses were looked at, and all are kept
     assert outcome.verdict, outcome.output
     assert outcome.ran >= sum(CLAUSES.values())
@@ -191,18 +206,23 @@ def test_fresh_project_is_green(case: Case, outcomes: Outcomes) -> None:
 def test_mutant_is_caught(mutant: Mutant, outcomes: Outcomes) -> None:
     # Given a project in which one clause is broken
     # When its suite has run
-    outcome = outcomes[mutant_case(mutant).name]
+    judged = outcomes[mutant_case(mutant).name]
+    outcome = judged.outcome
     # Then the suite names this clause, and no other than follows from the same fault
     assert outcome.verdict, outcome.output
     assert mutant.clause in outcome.failed, f"Not caught: {mutant.what}."
     assert outcome.failed.keys() <= {mutant.clause, *mutant.also}, outcome.failed
+    # And it leads to the fault: to files that were edited, or to where that must be seen
+    found = outcome.files(mutant.clause)
+    assert found, outcome.failed
+    assert found <= {*judged.edited, *mutant.seen_in}, outcome.failed
 
 
 @each_twin
 def test_twin_is_green(mutant: Mutant, outcomes: Outcomes) -> None:
     # Given a project that was changed at the same place, and in which no clause is broken
     # When its suite has run
-    outcome = outcomes[twin_case(mutant).name]
+    outcome = outcomes[twin_case(mutant).name].outcome
     # Then the suite says nothing
     assert outcome.verdict, outcome.output
     assert outcome.failed == {}, f"A false alarm: {mutant.twin_what}."
@@ -215,9 +235,9 @@ def test_none_missed_and_no_false_alarm(
     missed = [
         name
         for mutant in MUTANTS
-        if mutant.clause not in outcomes[name := mutant_case(mutant).name].failed
+        if mutant.clause not in outcomes[name := mutant_case(mutant).name].outcome.failed
     ]
-    alarms = [name for mutant in MUTANTS if outcomes[name := twin_case(mutant).name].failed]
+    alarms = [name for mutant in MUTANTS if outcomes[name := twin_case(mutant).name].outcome.failed]
     # When they are counted
     record_property(
         TOLD,

@@ -59,7 +59,7 @@ def edit_copy(project: Path, place: Path, edit: Edit) -> list[str]:
     shutil.copytree(project, place, copy_function=os.link)
     edit(place)
     git(place, "add", "--all")
-    return git(place, "diff", "--cached", "--name-only", "HEAD").splitlines()
+    return git(place, "diff", "--cached", "--name-only", "--no-renames", "HEAD").splitlines()
 
 
 def problem_of(project: Path, name: str) -> str | None:

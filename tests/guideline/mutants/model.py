@@ -20,6 +20,8 @@ class Mutant:
         twin: changes the same place, and no clause may be reported for it.
         also: further clauses that the edit breaks; they may be reported, and need not be.
         device: which project it is for.
+        seen_in: files that the suite may name besides those that the edit changes: a fault in a
+            settings file, say, shows in what reads it.
     """
 
     id: str
@@ -30,3 +32,4 @@ class Mutant:
     twin: Edit
     also: frozenset[str] = frozenset()
     device: str = "cpu"
+    seen_in: frozenset[str] = frozenset()

@@ -216,6 +216,7 @@ MUTANTS = (
         swap("deploy/project.env", 'SYSTEM_PACKAGES="ffmpeg"', 'SYSTEM_PACKAGES="libsndfile1"'),
         "one more package is read from the file",
         swap("deploy/project.env", '="ffmpeg"', '="libsndfile1 ffmpeg"'),
+        seen_in=frozenset({CI}),
     ),
     Mutant(
         "after-the-tests",
@@ -330,6 +331,7 @@ MUTANTS = (
             'line-length = 100\nextend-exclude = ["notebooks"]\n',
         ),
         also=TOOTHLESS,
+        seen_in=frozenset({"Makefile"}),
     ),
     Mutant(
         "switched-off",
@@ -376,6 +378,15 @@ MUTANTS = (
         also=TOOTHLESS,
     ),
     Mutant(
+        "left-out-by-an-option",
+        "S3.4",
+        "an option of pytest leaves out a layer",
+        pytest_recipe("$(BIN)/pytest --cov --ignore=tests/e2e"),
+        "an option of pytest leaves out the suite that has a step of its own",
+        pytest_recipe("$(BIN)/pytest --cov --ignore=tests/guideline"),
+        also=TOOTHLESS,
+    ),
+    Mutant(
         "left-out-by-a-setting",
         "S3.4",
         "a setting of pytest leaves out two layers",
@@ -389,6 +400,7 @@ MUTANTS = (
             "pyproject.toml", '--import-mode=importlib"', '--import-mode=importlib --durations=5"'
         ),
         also=TOOTHLESS,
+        seen_in=frozenset({"Makefile"}),
     ),
     Mutant(
         "by-name",
@@ -434,6 +446,7 @@ MUTANTS = (
         "a variable of the job asks for colours",
         after(CI, "timeout-minutes: 30", "env:\n  PYTEST_ADDOPTS: --color=yes"),
         also=TOOTHLESS,
+        seen_in=frozenset({"Makefile"}),
     ),
     Mutant(
         "a-warning",

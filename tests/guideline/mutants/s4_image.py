@@ -219,6 +219,7 @@ MUTANTS = (
             "    build: .\n",
             "    build:\n      context: .\n      args:\n        - VERSION=compose\n",
         ),
+        seen_in=frozenset({FILE}),
     ),
     Mutant(
         "argument-of-the-workflow",
@@ -227,6 +228,7 @@ MUTANTS = (
         into(STAGING, "build-args: |", "BASE_IMAGE=ubuntu:24.04"),
         "the workflow builds on a mirror of the base",
         into(STAGING, "build-args: |", "BASE_IMAGE=mirror.gcr.io/library/python:3.11-slim"),
+        seen_in=frozenset({FILE}),
     ),
     Mutant(
         "second-image",
@@ -595,6 +597,7 @@ MUTANTS = (
         create("app/ai/stt/small.pt", "weights"),
         "a table of words lies in the folder of the code",
         create("app/ai/stt/words.json", '{"kodex": "Kodex"}'),
+        seen_in=frozenset({FILE}),
     ),
     Mutant(
         "not-in-compose",

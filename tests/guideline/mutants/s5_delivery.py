@@ -476,6 +476,7 @@ MUTANTS = (
             swap(SETTINGS, "REPLICAS=2", "REPLICAS=3"),
             swap(SETTINGS, "UPDATE_ORDER=", "UPDATE_ORDER=stop-first"),
         ),
+        seen_in=frozenset({STACK}),
     ),
     Mutant(
         "merged-file",

@@ -82,6 +82,7 @@ MUTANTS = (
         edits(cut(STACK, "healthcheck:"), swap(DOCKERFILE, IMAGE_CHECK, "HEALTHCHECK NONE\n")),
         "the image alone asks for the service's health",
         cut(STACK, "healthcheck:"),
+        seen_in=frozenset({"compose.yaml"}),
     ),
     Mutant(
         "merged-file",
@@ -273,5 +274,6 @@ MUTANTS = (
             'add_parser("rollback", ',
             'add_parser("rollback", aliases=["revert"], ',
         ),
+        seen_in=frozenset({REVERT}),
     ),
 )

@@ -174,12 +174,13 @@ def goes_back(command: Command) -> bool:
 
 
 def builds(step: RunningStep) -> Iterator[tuple[str, int]]:
-    """Yield the places where a step builds an image."""
+    """Yield the places where a step builds an image: the step's own, whatever it calls."""
     if BUILD_ACTION.search(step.step.uses):
         yield step.step.file, step.step.line
     for command in step.commands:
         if builds_image(command):
-            yield command.file or step.step.file, command.line
+            own = command.file == step.step.file
+            yield step.step.file, command.line if own else step.step.line
 
 
 def builds_image(command: Command) -> bool:

@@ -185,7 +185,13 @@ class Pipelines:
                 pipefail=options == "bash" or "pipefail" in options,
             )
             found += self._project.resolved(commands, step.folder, env)
-        return [replace(one, fatal=one.fatal and fatal) for one in found]
+        if fatal:
+            return found
+        # Where the step or its job ignores a failure, the step is the place to look at.
+        return [
+            replace(one, fatal=False, file=step.file, line=step.line) if one.fatal else one
+            for one in found
+        ]
 
 
 def _in_order(jobs: list[Job]) -> list[Job]:

@@ -475,7 +475,7 @@ class Project:
             for word in command.arguments
         )
         made = [one for target in targets or [found.first] for one in found.commands(target)]
-        return [replace(one, fatal=one.fatal and not survives) for one in made]
+        return [_ignored_by(command, one) for one in made] if survives else made
 
     def _hooks(self) -> list[Command]:
         """Return what the hooks of pre-commit run: the known linters, and the project's own."""
@@ -556,7 +556,9 @@ def is_executable(project: Project, file: str) -> bool:
 def _run_by(command: Command, one: Command) -> Command:
     """Return a command as another one runs it, such as ``make lint || true``."""
     run = replace(one, fed_by=one.fed_by or command.fed_by, next=one.next or command.next)
-    if command.fatal or not one.fatal:
-        return run
-    # What ignores the failure is the place to look at.
-    return replace(run, fatal=False, file=command.file, line=command.line)
+    return run if command.fatal else _ignored_by(command, run)
+
+
+def _ignored_by(command: Command, one: Command) -> Command:
+    """Return a command whose failure another one ignores, which is the place to look at."""
+    return replace(one, fatal=False, file=command.file, line=command.line) if one.fatal else one

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 from tests.guideline.ci import (
     files_run,
@@ -18,9 +19,11 @@ from tests.guideline.findings import Finding
 from tests.guideline.images import installed_by
 from tests.guideline.pipelines import Run, RunningJob
 from tests.guideline.project import Project
+from tests.guideline.shell import Command
 
 CI = ".github/workflows/ci.yml"
 EVENTS = {"push": "a push to main", "pull_request": "a pull request to main"}
+SUITE = Path(__file__).resolve().parent
 CODE = re.compile(r"(?!docs/).*\.py|requirements[^/]*\.txt|pyproject\.toml|Dockerfile")
 
 
@@ -119,37 +122,41 @@ def test_ci_lints(project: Project) -> Iterator[Finding]:
         )
 
 
+def runs_of_pytest(project: Project, runs: list[Run]) -> Iterator[tuple[Command, set[str]]]:
+    """Yield the pytest commands of runs, each with the files of tests that it runs."""
+    for _, job in with_jobs(runs):
+        for step, command in job.commands:
+            if is_test(command):
+                env = {**step.env, **command.env}
+                yield command, files_run(project, command, step.step.folder, env)
+
+
 @guards("S3.4")
 def test_ci_runs_all_tests(project: Project) -> Iterator[Finding]:
     # Given the files of tests, and the pytest commands of a pull request
     runs = project.pipelines.on("pull_request")
     missing = pytest_files(project)
-    found = [
-        (step, one) for _, job in with_jobs(runs) for step, one in job.commands if is_test(one)
-    ]
+    suite = {file for file in missing if (project.root / file).parent == SUITE}
+    ran = list(runs_of_pytest(project, runs))
     # When those whose failure fails CI are taken together
-    ignored = []
-    for step, command in found:
-        if command.fatal:
-            env = {**step.env, **command.env}
-            missing -= files_run(project, command, step.step.folder, env)
-        else:
-            ignored.append((command.file, command.line))
-    # Then they run every file
-    if not found:
+    missing -= {file for command, files in ran if command.fatal for file in files}
+    # Then they run every file; what runs this suite alone is not the place where others are missing
+    found = [command for command, files in ran if not files or files - suite]
+    ignored = [command for command in found if not command.fatal]
+    if not ran or (missing and not found):
         yield Finding(*home(runs), "nothing runs pytest on a pull request.", "run pytest in CI.")
     elif missing and ignored:
-        for place in ignored:
+        for command in ignored:
             yield Finding(
-                *place,
+                command.file,
+                command.line,
                 "a failing test does not fail CI.",
                 "let pytest's failure fail the step and the job.",
             )
     elif missing:
-        last = found[-1][1]
         yield Finding(
-            last.file,
-            last.line,
+            found[-1].file,
+            found[-1].line,
             f"CI leaves tests out, those of {min(missing)} among them.",
             "run pytest without options that select tests, on the whole folder of tests.",
         )
