@@ -359,6 +359,18 @@ MUTANTS = (
         also=frozenset({"S8.1"}),
     ),
     Mutant(
+        "names-of-the-project",
+        "S6.4",
+        "the password of a registry stands beside its name",
+        append("deploy/project.env", f"REGISTRY_PASSWORD={PASSWORD}\n"),
+        "another registry stands in the place of the first",
+        edits(
+            swap("deploy/project.env", "IMAGE=ghcr.io/my-org", "IMAGE=registry.corp.example:5000"),
+            swap("deploy/project.env", "REGISTRY=ghcr.io", "REGISTRY=registry.corp.example:5000"),
+        ),
+        also=frozenset({"S6.1", "S8.1"}),
+    ),
+    Mutant(
         "settings-of-production",
         "S6.4",
         "the settings of production hold a key",

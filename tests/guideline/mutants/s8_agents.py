@@ -97,6 +97,15 @@ MUTANTS = (
         also=frozenset({"S6.1", "S6.4"}),
     ),
     Mutant(
+        "argument-of-the-image",
+        "S8.1",
+        "an argument of the build is a token by default",
+        swap(DOCKERFILE, APP, f"ARG HF_TOKEN={HEX}\n{APP}"),
+        "an argument of the build has no default",
+        swap(DOCKERFILE, APP, f"ARG HF_TOKEN\nARG HF_HOME=/tmp/hub\n{APP}"),
+        also=frozenset({"S6.1", "S6.4"}),
+    ),
+    Mutant(
         "script",
         "S8.1",
         "a script holds a key",
