@@ -8,12 +8,15 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.conftest import Answers, Render, name_of, product_of
+from tests.guideline.runner import Outcome, Runner
+from tests.guideline.workplace import commit_project, git
 
 SECTIONS = {2: 3, 3: 4, 4: 9, 5: 5, 6: 4, 7: 3, 8: 3}
 IDS = [f"S{section}.{n}" for section, most in SECTIONS.items() for n in range(1, most + 1)]
@@ -21,6 +24,12 @@ BROUGHT_BY_2025_11_27 = {
     "S3.2", "S4.2", "S4.3", "S4.6", "S4.7", "S4.9", "S5.5", "S7.3", "S8.1", "S8.2", "S8.3",
 }  # fmt: skip
 SUITE = "tests/guideline"
+ENGINES = product_of("device", "stt_engine", "llm_engine", "tts_engine")
+# In both languages, with a registry that has a port.
+ELSEWHERE = [
+    {**answers, "registry": "registry.corp.example:5000/voice"}
+    for answers in product_of("device", "docs_language")
+]
 each_variant = pytest.mark.parametrize(
     "answers", product_of("device", "docs_language"), ids=name_of
 )
@@ -46,10 +55,27 @@ def clauses(project: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def git(folder: Path, *arguments: str) -> None:
-    """Run git in a folder, with a name of its own."""
-    own = ["-c", "user.name=kim", "-c", "user.email=kim@example.com"]
-    subprocess.run(["git", *own, *arguments], cwd=folder, check=True, capture_output=True)
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
+    """Return what runs the suite of one project after the other."""
+    made = Runner(tmp_path_factory.mktemp("run"))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def runner(server: Runner) -> Iterator[Runner]:
+    """Return the same with nothing at its place."""
+    yield server
+    for folder in (server.place, server.place.parent / ".git"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def assert_clean(outcome: Outcome) -> None:
+    """Hold that a suite has looked at every clause, and has found nothing."""
+    assert outcome.verdict, outcome.output
+    assert outcome.failed == {}
+    assert outcome.ran >= len(IDS)
 
 
 def test_the_list_is_the_fixed_one(render: Render) -> None:
@@ -109,20 +135,25 @@ def test_an_unknown_clause_stops_the_collection(render: Render, tmp_path: Path) 
     assert "S9.9 is no clause of clauses.toml" in done.stdout
 
 
+@pytest.mark.parametrize("answers", ENGINES + ELSEWHERE, ids=name_of)
+def test_fresh_project_keeps_all_clauses(answers: Answers, render: Render, runner: Runner) -> None:
+    # Given a fresh project of any choice, in a repository of its own
+    commit_project(render(answers), runner.place)
+    # When its suite runs, Then nothing is found
+    assert_clean(runner.run())
+
+
 @each_variant
-def test_fresh_project_keeps_all_clauses(answers: Answers, render: Render, tmp_path: Path) -> None:
-    # Given a fresh project: as it was unpacked, in a repository of somebody else, and in its own
-    project = Path(shutil.copytree(render(answers), tmp_path / "parent" / "project"))
-    results = [suite(project)]
-    git(project.parent, "init")
-    results.append(suite(project))
-    git(project, "init")
-    git(project, "add", ".")
-    git(project, "commit", "--message", "first")
-    # When its suite runs
-    results.append(suite(project))
-    # Then nothing is found
-    assert [done.returncode for done in results] == [0, 0, 0], "\n".join(d.stdout for d in results)
+def test_fresh_project_keeps_them_wherever_it_lies(
+    answers: Answers, render: Render, runner: Runner
+) -> None:
+    # Given a fresh project that is no repository
+    shutil.copytree(render(answers), runner.place)
+    # When its suite runs, Then nothing is found
+    assert_clean(runner.run())
+    # And within the repository of somebody else neither
+    git(runner.place.parent, "init")
+    assert_clean(runner.run())
 
 
 def test_a_finding_names_place_problem_and_fix(render: Render, tmp_path: Path) -> None:
@@ -152,14 +183,14 @@ def test_a_finding_names_place_problem_and_fix(render: Render, tmp_path: Path) -
     ],
 )
 def test_a_broken_file_is_a_finding(
-    file: str, text: str, line: int, render: Render, tmp_path: Path
+    file: str, text: str, line: int, render: Render, runner: Runner
 ) -> None:
     # Given a project with a file that cannot be read
-    project = Path(shutil.copytree(render({}), tmp_path / "project"))
-    (project / file).write_text(text, "utf-8")
+    shutil.copytree(render({}), runner.place)
+    (runner.place / file).write_text(text, "utf-8")
     # When its suite runs
-    done = suite(project)
+    said = runner.run().output
     # Then the file and the line are named, and no check breaks
-    assert f"  {file}:{line}: this " in done.stdout
-    assert "Traceback" not in done.stdout
-    assert "Error\n" not in done.stdout
+    assert f"  {file}:{line}: this " in said
+    assert "Traceback" not in said
+    assert "Error\n" not in said
