@@ -66,9 +66,17 @@ def from_a_folder(place: Place) -> tuple[Path, str]:
     return _from_folder(place, folder), str(folder)
 
 
-def _from_folder(place: Place, folder: Path) -> Path:
+def from_a_relative_path(place: Place) -> tuple[Path, str]:
+    """Generate from a folder that is named from where the person is."""
+    folder = place.clone("kodex-template")
+    place.git(folder, "remote", "remove", "origin")
+    return _from_folder(place, folder, "../kodex-template"), str(folder)
+
+
+def _from_folder(place: Place, folder: Path, name: str = "") -> Path:
+    """Generate from a folder at the old tag, under another name than its path if one is given."""
     place.git(folder, "checkout", "--quiet", place.template.old_tag)
-    project = place.generate(str(folder), HOSTILE)
+    project = place.generate(name or str(folder), HOSTILE)
     place.git(folder, "checkout", "--quiet", "main")
     return project
 
@@ -115,6 +123,7 @@ def cruft(folder: Path, environment: Mapping[str, str], *arguments: str) -> Done
         from_a_shorthand,
         from_a_clone,
         from_a_folder,
+        from_a_relative_path,
         from_an_archive,
         from_an_unpacked_archive,
         by_cruft,
