@@ -140,7 +140,7 @@ def make_old(folder: Path) -> None:
     for name in NEW_FILES:
         remove(project / name)
     hook = folder / "hooks/post_gen_project.py"
-    change(hook, r', "(?:AGENTS|GUIDELINE)\.(?:ko|en)\.md"', "", times=4)
+    change(hook, r' "AGENTS", "GUIDELINE",', "")
     for device in ("cpu", "gpu"):
         old_dockerfile(project / f"Dockerfile.{device}")
     gpu = project / "Dockerfile.gpu"
@@ -210,11 +210,11 @@ def old_production(workflow: Path) -> None:
     change(workflow, r"Deploy as planned, test", "Deploy, test")
 
 
-def change(file: Path, pattern: str, replacement: str, *, times: int = 1) -> None:
-    """Replace what a pattern finds; each match must be one of ``times``."""
+def change(file: Path, pattern: str, replacement: str) -> None:
+    """Replace what a pattern finds; it must find one place."""
     text, found = re.subn(pattern, replacement, file.read_text("utf-8"))
-    if found != times:
-        raise OlderStateError(f"{file.name} has {pattern!r} {found} times, not {times}.")
+    if found != 1:
+        raise OlderStateError(f"{file.name} has {pattern!r} {found} times, not once.")
     file.write_text(text, "utf-8")
 
 

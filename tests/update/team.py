@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 Edit = Callable[[Path], None]
-NEW_FILE = "docs/안내 문서.md"
+NEW_FILE = "notes/안내 문서.md"
 
 
 def replace(project: Path, name: str, old: str, new: str) -> None:
@@ -33,7 +33,7 @@ def add_a_function(project: Path) -> None:
 
 
 def add_a_file(project: Path) -> None:
-    (project / "docs").mkdir()
+    (project / "notes").mkdir()
     (project / NEW_FILE).write_text("# 안내\n\nHello.\n", "utf-8")
 
 

@@ -361,7 +361,7 @@ def test_file_that_is_not_in_the_way(start: Start) -> None:
     done = project.tool("update")
     # Then the file is as it was, and still not in git
     assert done.returncode == 0, done.stderr
-    assert project.git("status", "--porcelain") == "?? docs/"
+    assert project.git("status", "--porcelain") == "?? notes/"
 
 
 def test_folder_that_is_no_repository(start: Start) -> None:
