@@ -97,6 +97,7 @@ def site_on(
         "HTTPS_PORT": str(HTTPS),
         "START_SECONDS": "60",
         "MONITOR_SECONDS": "3",
+        "WATCH_SECONDS": "0",
         "SERVICE_STT_MODEL": "/srv/models/whisper-base-ct2",
         "SERVICE_LLM_BASE_URL": chat,
         "SERVICE_LLM_WORKERS": "4",

@@ -213,3 +213,12 @@ def test_objectives_are_numbers(project: Path) -> None:
     assert found.keys() == OBJECTIVES
     assert all(re.fullmatch(r"vector\([\d.]+\)", rule["expr"]) for rule in found.values())
     assert not [rule for rule in found.values() if "labels" in rule]
+
+
+def test_gpu_metrics_are_those_of_the_driver(render: Render) -> None:
+    # Given a GPU project's rules and dashboard, and what its module reads from the driver
+    project = render({"device": "gpu"})
+    told = set(re.findall(r'"(gpu_\w+)"', (project / "app/ai/gpu_metrics.py").read_text("utf-8")))
+    # When their metrics are held against each other, Then they are the same
+    named = {name for names in metrics_of(project).values() for name in names}
+    assert {name for name in named if name.startswith("gpu_")} == told

@@ -95,7 +95,7 @@ def bind(settings: Settings) -> socket.socket:
 
 
 def serve_metrics(settings: Settings) -> None:
-    """Answer Prometheus from now on: it may watch the models being fetched and loaded.
+    """Answer Prometheus from now on.
 
     Raises:
         StartUpError: the address is taken or not this machine's.

@@ -34,7 +34,9 @@ WEBHOOK, MAIL, GRAFANA = "ALERT_WEBHOOK_URL", "ALERT_SMTP_PASSWORD", "GRAFANA_PA
 READERS = {WEBHOOK: "alertmanager", MAIL: "alertmanager", GRAFANA: "grafana"}
 GRAFANA_INSIDE = 3000
 HIGHEST_PORT = 65535
-START_SECONDS = 180
+START_SECONDS = 600  # with the images to fetch
+# Something that ends again has run for less.
+SETTLED_SECONDS = 10
 POLL_SECONDS = 1.0
 Object = dict[str, Any]
 Say = Callable[[str], None]
@@ -59,7 +61,7 @@ def prepare(target: Target) -> Monitoring:
     """Look at the server and the settings, and say what will be put there.
 
     Raises:
-        DeployError: no service runs there yet, or a setting or secret is missing.
+        DeployError: no service runs there yet, or a setting or secret is missing or impossible.
     """
     node = server.node_name()
     if not inspect("network", [network(target)]):
@@ -80,6 +82,8 @@ def prepare(target: Target) -> Monitoring:
             f"{GRAFANA} is missing: give Grafana's administrator a password, or set "
             "GRAFANA_REPLICAS=0 where the team has its own."
         )
+    receivers(target, with_hook=WEBHOOK in names, with_key=MAIL in names)
+    grafana_port(target)
     told = [text for text in (names.get(WEBHOOK) and "a web hook", mail_to(target)) if text]
     return Monitoring(
         names,
@@ -135,6 +139,10 @@ def files(target: Target, names: dict[str, str]) -> Iterator[Path]:
         shutil.copytree(SOURCE, folder)
         with (folder / "alertmanager.yml").open("a", encoding="utf-8") as file:
             file.write(receivers(target, with_hook=WEBHOOK in names, with_key=MAIL in names))
+        prometheus = folder / "prometheus.yml"
+        labels = json.dumps({"project": target.project, "environment": target.environment})
+        named = f"global:\n  external_labels: {labels}\n"
+        prometheus.write_text(prometheus.read_text("utf-8").replace("global:\n", named, 1), "utf-8")
         if url := target.values.get("PUBLIC_URL"):
             probe = json.dumps([{"targets": [url]}])
             (folder / "targets" / "probe.json").write_text(probe, "utf-8")
@@ -181,8 +189,22 @@ def grafana_line(target: Target, *, with_grafana: bool) -> str:
     """Return what a plan says of Grafana."""
     if not with_grafana:
         return "the team's own"
-    port = target.values.get("GRAFANA_PORT")
+    port = grafana_port(target)
     return f"port {port} of every address of the server" if port else "not published"
+
+
+def grafana_port(target: Target) -> int | None:
+    """Return the port of the server where Grafana is published, None where it is not.
+
+    Raises:
+        DeployError: it is no port.
+    """
+    port = target.values.get("GRAFANA_PORT")
+    if not port:
+        return None
+    if not port.isdecimal() or not 0 < int(port) <= HIGHEST_PORT:
+        raise DeployError(f"GRAFANA_PORT: {port!r} is no port.")
+    return int(port)
 
 
 def fragment(target: Target, folder: Path, names: dict[str, str]) -> Object:
@@ -192,9 +214,6 @@ def fragment(target: Target, folder: Path, names: dict[str, str]) -> Object:
         target: whose service is watched.
         folder: the files as they go to the server.
         names: name of each secret -> its name there.
-
-    Raises:
-        DeployError: GRAFANA_PORT is no port.
     """
     services: dict[str, Object] = {name: {"configs": [], "secrets": []} for name in WATCHERS}
     configs: dict[str, Object] = {}
@@ -215,10 +234,8 @@ def fragment(target: Target, folder: Path, names: dict[str, str]) -> Object:
     if GRAFANA in names:
         file_of = f"/run/secrets/{GRAFANA}"
         services["grafana"]["environment"] = {"GF_SECURITY_ADMIN_PASSWORD__FILE": file_of}
-    if port := target.values.get("GRAFANA_PORT"):
-        if not port.isdecimal() or not 0 < int(port) <= HIGHEST_PORT:
-            raise DeployError(f"GRAFANA_PORT: {port!r} is no port.")
-        published = {"target": GRAFANA_INSIDE, "published": int(port), "mode": "host"}
+    if port := grafana_port(target):
+        published = {"target": GRAFANA_INSIDE, "published": port, "mode": "host"}
         services["grafana"]["ports"] = [published]
     external = {name: {"external": True, "name": full} for name, full in names.items()}
     return {"version": "3.13", "services": services, "configs": configs, "secrets": external}
@@ -253,6 +270,7 @@ def wait(place: Target, say: Say) -> None:
         DeployError: something does not.
     """
     deadline = time.monotonic() + START_SECONDS
+    settled_at: float | None = None
     shown = ""
     while True:
         states = {name: server.read_service(place, name) for name in WATCHERS}
@@ -262,7 +280,12 @@ def wait(place: Target, say: Say) -> None:
             if state is None or not (state.settled or state.replicas == 0)
         ]
         if not waiting:
-            return
+            settled_at = settled_at or time.monotonic()
+            if time.monotonic() - settled_at >= SETTLED_SECONDS:
+                return
+            time.sleep(POLL_SECONDS)
+            continue
+        settled_at = None
         line = f"wait for {', '.join(waiting)}"
         if line != shown:
             say(line)

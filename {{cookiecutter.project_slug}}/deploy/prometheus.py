@@ -34,7 +34,10 @@ class Prometheus:
             *("exec", self.container, "promtool", "query", "instant"),
             *("--format=json", ADDRESS, expression),
         )
-        samples = json.loads(answer)
+        try:
+            samples = json.loads(answer)
+        except ValueError as error:
+            raise DockerError(f"promtool printed no JSON: {answer[:200]}") from error
         if not samples:
             return None
         value = float(samples[0]["value"][1])

@@ -102,7 +102,9 @@ def _replace(target: Target, prepared: Prepared, held: lock.Lock, say: Say, kind
         reason = _smoke(target, prepared, say)
     if reason is None:
         prometheus.tell(target, release.version, kind)
-        reason = watch(target, release.version, say)
+        # A person goes back for a reason: no figure sends them forward again.
+        if kind == prometheus.ROLL:
+            reason = watch(target, release.version, known, say)
     if reason is None:
         return
     after = "There is no former version to go back to."

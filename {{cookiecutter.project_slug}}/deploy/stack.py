@@ -65,7 +65,7 @@ def read_release(target: Target, version: str, image: str) -> Release:
         raise DeployError("STACK_FILES names files of deploy/ itself, without a folder.")
     if (target.values.get("TLS") or "on") not in {"on", "off"}:
         raise DeployError("TLS is on or off.")
-    for name in ("START_SECONDS", "MONITOR_SECONDS"):
+    for name in ("START_SECONDS", "MONITOR_SECONDS", "WATCH_SECONDS"):
         target.seconds(name, 0)
     proxy = target.values.get("PROXY_IMAGE")
     if not proxy:

@@ -26,7 +26,7 @@ from app.core.errors import ErrorCode
 
 Labels = TypeVar("Labels", bound=tuple[str, ...])
 # When a series began is no metric that anybody looks at, and half of all lines.
-disable_created_metrics()
+disable_created_metrics()  # type: ignore[no-untyped-call]
 REGISTRY = CollectorRegistry()
 ProcessCollector(registry=REGISTRY)
 

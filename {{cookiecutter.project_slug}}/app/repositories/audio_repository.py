@@ -41,8 +41,9 @@ class AudioRepository:
         with suppress(OSError), os.scandir(self._folder) as entries:
             for entry in entries:
                 if not entry.name.startswith("."):
-                    size += entry.stat().st_size
-                    files += 1
+                    with suppress(FileNotFoundError):  # deleted meanwhile
+                        size += entry.stat().st_size
+                        files += 1
         return files, size
 
     def delete_older_than(self, hours: float) -> int:

@@ -68,6 +68,9 @@ def test_files_have_the_environments_settings() -> None:
         # Then the probe asks there, and both receivers end Alertmanager's file
         probe = json.loads((folder / "targets" / "probe.json").read_text())
         assert probe == [{"targets": ["https://voice.example.com"]}]
+        # And every series and alert says whose it is
+        labels = '  external_labels: {"project": "voice", "environment": "production"}'
+        assert labels in (folder / "prometheus.yml").read_text().splitlines()
         lines = (folder / "alertmanager.yml").read_text().splitlines()
         assert [line.partition(":")[0].strip() for line in lines[-2:]] == [
             "webhook_configs",
@@ -105,8 +108,6 @@ def test_every_file_of_the_folder_goes_to_its_container(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("port", ["grafana", "0", "70000"])
 def test_a_port_that_is_none_is_refused(port: str) -> None:
-    with (
-        monitor.files(target(), {}) as folder,
-        pytest.raises(DeployError, match="GRAFANA_PORT"),
-    ):
-        monitor.fragment(target(GRAFANA_PORT=port), folder, {})
+    # Given a port that is none, When it is read, Then that is told
+    with pytest.raises(DeployError, match="GRAFANA_PORT"):
+        monitor.grafana_port(target(GRAFANA_PORT=port))

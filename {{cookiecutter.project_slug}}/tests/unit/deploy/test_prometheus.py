@@ -28,6 +28,13 @@ def test_an_expression_has_a_value_or_none(
     assert Prometheus("c").value("up") == value
 
 
+def test_what_is_no_json_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a promtool that prints something else, When asked, Then that is told
+    monkeypatch.setattr(prometheus, "docker", lambda *_: "oops")
+    with pytest.raises(DockerError, match="promtool printed no JSON: oops"):
+        Prometheus("c").value("up")
+
+
 def test_a_release_is_told_by_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     # Given a Prometheus beside the service
     calls: list[tuple[tuple[str, ...], str]] = []

@@ -30,7 +30,7 @@ async def test_a_ready_service(services: MakeServices) -> None:
         assert found["engine_info", task, "double-engine", "cpu"] == 1
         assert found["workers", task] == 1
         assert found["queue_jobs", task] == found["workers_busy", task] == 0
-    assert found["volume_free_bytes", "data"] <= found["volume_size_bytes", "data"]
+    assert found["volume_free_bytes", "static"] <= found["volume_size_bytes", "static"]
 
 
 async def test_a_service_that_is_told_to_stop_is_not_ready(services: MakeServices) -> None:
