@@ -7,19 +7,24 @@ names of a network; and the durations, a sixtieth of the real ones, for a test c
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from email import message_from_bytes
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import yaml
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import Envelope
 
 from tests.monitoring.expressions import MONITORING
 from tests.monitoring.programs import Programs
@@ -76,13 +81,41 @@ class Hook:
             time.sleep(0.2)
 
 
+class Mailbox:
+    """A mail server that keeps what it is sent."""
+
+    def __init__(self) -> None:
+        self.subjects: list[str] = []
+        self.port = free_port()
+        self._server = Controller(self, hostname="127.0.0.1", port=self.port)
+        self._server.start()
+
+    async def handle_DATA(self, _server: Any, _session: Any, envelope: Envelope) -> str:  # noqa: N802
+        """Take a message, as the server's library calls this."""
+        assert isinstance(envelope.content, bytes)
+        self.subjects.append(str(message_from_bytes(envelope.content)["Subject"]))
+        return "250 OK"
+
+    def wait_for(self, alert: str) -> None:
+        """Return when a message names an alert. Raises AssertionError."""
+        deadline = time.monotonic() + PATIENCE
+        while not any(alert in subject for subject in self.subjects):
+            assert time.monotonic() < deadline, f"no mail of {alert}, but {self.subjects}"
+            time.sleep(0.2)
+
+    def close(self) -> None:
+        """Take no more."""
+        self._server.stop()
+
+
 @dataclass(frozen=True)
 class Monitoring:
-    """A running Prometheus, and the web hook that its Alertmanager tells."""
+    """A running Prometheus, and those whom its Alertmanager tells."""
 
     prometheus: str
     """Its address."""
     hook: Hook
+    mailbox: Mailbox
 
     def query(self, expression: str) -> list[Any]:
         """Return the samples of an expression."""
@@ -110,7 +143,7 @@ def monitoring(
         services: host and port of each replica's metrics.
         folder: for their files and logs.
     """
-    hook = Hook()
+    hook, mailbox = Hook(), Mailbox()
     ports = {name: free_port() for name in ("prometheus", "alertmanager")}
     addresses = {name: f"127.0.0.1:{port}" for name, port in ports.items()}
     (folder / "rules").mkdir()
@@ -127,7 +160,8 @@ def monitoring(
     prometheus["scrape_configs"] = [job]
     (folder / "prometheus.yml").write_text(yaml.safe_dump(prometheus), "utf-8")
     text = faster((project / MONITORING / "alertmanager.yml").read_text("utf-8"))
-    told = f"    webhook_configs: [{{url: '{hook.url}', send_resolved: true}}]\n"
+    (folder / "ALERT_WEBHOOK_URL").write_text(hook.url, "utf-8")
+    told = receivers(project, mailbox).replace("/run/secrets", str(folder))
     (folder / "alertmanager.yml").write_text(text + told, "utf-8")
     commands = {
         "alertmanager": [
@@ -149,13 +183,35 @@ def monitoring(
                 listen = f"--web.listen-address={addresses[name]}"
                 running.append(subprocess.Popen([*command, listen], stdout=log, stderr=log))
             _until_ready(f"http://{addresses[name]}", folder / f"{name}.log")
-        yield Monitoring(f"http://{addresses['prometheus']}", hook)
+        yield Monitoring(f"http://{addresses['prometheus']}", hook, mailbox)
     finally:
         for process in running:
             process.terminate()
         for process in running:
             process.wait(30)
         hook.server.shutdown()
+        mailbox.close()
+
+
+def receivers(project: Path, mailbox: Mailbox) -> str:
+    """Return the lines that a project's own tool adds to Alertmanager's file, by its settings."""
+    code = (
+        "from deploy import monitor, project\n"
+        "target = project.read_target('production')\n"
+        "print(monitor.receivers(target, with_hook=True, with_key=False), end='')"
+    )
+    settings = {
+        "ALERT_EMAIL_TO": "team@example.com",
+        "ALERT_EMAIL_FROM": "alerts@example.com",
+        "ALERT_SMTP": f"127.0.0.1:{mailbox.port}",
+        "ALERT_SMTP_TLS": "off",
+    }
+    command = [sys.executable, "-B", "-c", code]
+    environment = {**os.environ, **settings}
+    done = subprocess.run(
+        command, cwd=project, env=environment, check=True, capture_output=True, text=True
+    )
+    return done.stdout
 
 
 def _until_ready(url: str, log: Path) -> None:

@@ -159,7 +159,8 @@ def test_nothing_fires_while_all_is_well(watched: Watched) -> None:
         assert {speak(service) for service in watched.services} == {200}
     # When Prometheus has looked for as long as the alerts wait, Then none fires
     time.sleep(12)
-    assert watched.monitoring.firing() == set()
+    machines = {"DiskFilling"}  # the disk is this machine's, and others write to it
+    assert watched.monitoring.firing() - machines == set()
 
 
 def test_a_broken_engine_is_told_until_it_is_mended(watched: Watched) -> None:
@@ -169,8 +170,9 @@ def test_a_broken_engine_is_told_until_it_is_mended(watched: Watched) -> None:
     watched.voice.unlink()
     # When it is asked to speak
     assert speak(service) == 503
-    # Then the engine is told to be broken
+    # Then the engine is told to be broken, at the web hook and by mail
     hook.wait_for("EngineBroken", "firing")
+    watched.monitoring.mailbox.wait_for("EngineBroken")
     # And when it is there again and has spoken, that is told too
     watched.voice.symlink_to(target)
     assert speak(service) == 200
