@@ -20,6 +20,7 @@ from tools.delivery.images import build
 from tools.environments import pip_setting
 from tools.service_process import free_port
 
+WATCHERS = ("prometheus", "alertmanager", "blackbox")
 PAGES = ("PROMETHEUS_PORT", "ALERTMANAGER_PORT", "GRAFANA_PORT")
 
 
@@ -40,16 +41,14 @@ class Watched:
 @pytest.fixture
 def watched(project: Path) -> Iterator[Watched]:
     """Return what `make monitoring` has started; Grafana is in no package."""
-    images = {
-        f"{name.upper()}_IMAGE": build(name) for name in ("prometheus", "alertmanager", "blackbox")
-    }
+    images = {f"{name.upper()}_IMAGE": build(name) for name in WATCHERS}
     ports = {name: str(free_port()) for name in PAGES}
     flags = f"--build-arg BASE_IMAGE={STAND_INS['cpu']}" if BASES == "stand-in" else ""
     environment = {
         **os.environ,
         **images,
         **ports,
-        "GRAFANA_REPLICAS": "0",
+        "WATCHERS": " ".join(WATCHERS),
         "BUILD_FLAGS": flags,
         "VERSION": "test",
         "PIP_FIND_LINKS": pip_setting("find-links"),
@@ -61,8 +60,8 @@ def watched(project: Path) -> Iterator[Watched]:
         subprocess.run(["make", "down"], cwd=project, check=True, env=environment)
         for name in (project.name, f"{project.name}-monitoring"):
             label = f"label=com.docker.compose.project={name}"
-            volumes = docker("volume", "ls", "--quiet", "--filter", label).split()
-            docker("volume", "rm", *volumes)
+            for volume in docker("volume", "ls", "--quiet", "--filter", label).split():
+                docker("volume", "rm", volume)
 
 
 def test_make_monitoring_watches_the_service(watched: Watched) -> None:

@@ -35,8 +35,9 @@ each_set_of_keys = pytest.mark.parametrize(
 MACHINE = ("--python-version=3.11", "--python-platform=x86_64-manylinux_2_35")
 # The library of NVIDIA's driver is in the GPU's own environment; the settings need none of it.
 READ_SETTINGS = """
-import json, sys, types
-sys.modules.setdefault("pynvml", types.ModuleType("pynvml"))
+import json, sys
+from unittest.mock import MagicMock
+sys.modules.setdefault("pynvml", MagicMock())
 from app.ai.engines import read_configuration
 found = read_configuration()
 parts = [found.settings, *found.own.values()]
