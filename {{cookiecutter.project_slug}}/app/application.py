@@ -3,19 +3,19 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.staticfiles import StaticFiles
 
-from app.ai.engines import Configuration, EngineLoadError, Engines
+from app.ai.engines import Configuration, EngineLoadError, Engines, in_thread
 from app.core import metrics
 from app.core.config import Settings
 from app.core.exception_handlers import add_exception_handlers
 from app.core.logger import configure_logging, get_logger, secrets_of
 from app.core.middleware import BodyLimit, CloseConnections, RequestLog, RequestMetrics
-from app.core.tracing import configure_tracing
+from app.core.tracing import configure_tracing, end_tracing
 from app.repositories.audio_repository import AudioRepository
 from app.routers import chat_router, health_router, openai_router, page_router, voice_router
 from app.services.container import Services
@@ -25,6 +25,7 @@ ROUTERS = (health_router, chat_router, voice_router, openai_router, page_router)
 SECONDS_PER_MINUTE = 60
 LINGER_SECONDS = 1.0
 LAG_EVERY_SECONDS = 0.25
+LAST_TRACES_SECONDS = 2.0
 log = get_logger(__name__)
 
 
@@ -64,6 +65,8 @@ def create_app(configuration: Configuration, on_load_failure: Callable[[], None]
         app.state.engines_ended = await engines.close(LINGER_SECONDS)
         if not app.state.engines_ended:
             log.warning("work_unfinished", seconds=settings.shutdown_seconds)
+        with suppress(TimeoutError):  # a collector that is away does not keep the service
+            await asyncio.wait_for(in_thread(end_tracing), LAST_TRACES_SECONDS)
 
     app = FastAPI(
         title=settings.service_name,

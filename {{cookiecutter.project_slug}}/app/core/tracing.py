@@ -6,7 +6,7 @@ their SDK is not even imported, and no request is looked at.
 """
 
 import os
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -26,9 +26,10 @@ OFF: "TelemetryConfig" = {"tracing": False, "metrics": False, "logs": False}
 
 
 class _Tracing:
-    """What `step` writes to: nothing until traces are switched on."""
+    """What `step` writes to, and what sends the rest: nothing until traces are switched on."""
 
     tracer: Tracer = NoOpTracer()
+    shutdown: Callable[[], object] = staticmethod(lambda: None)
 
 
 def configure_tracing(service: str, version: str, secrets: tuple[str, ...]) -> "TelemetryConfig":
@@ -47,7 +48,7 @@ def configure_tracing(service: str, version: str, secrets: tuple[str, ...]) -> "
         return OFF
     if not os.environ[name].startswith(("http://", "https://")):
         raise SettingsError(f"{name}: write an address such as http://collector:4318")
-    # A tenth of a second and 20 MB that only those pay who want traces.
+    # Their import takes a tenth of a second, which only those pay who want traces.
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
@@ -66,13 +67,18 @@ def configure_tracing(service: str, version: str, secrets: tuple[str, ...]) -> "
     provider = TracerProvider(resource=resource)
     provider.add_span_processor(Masking())
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-    _Tracing.tracer = provider.get_tracer(__name__)
+    _Tracing.tracer, _Tracing.shutdown = provider.get_tracer(__name__), provider.shutdown
     return {**OFF, "tracing": True, "tracer_provider": provider, "exclude": is_quiet}
 
 
 def is_quiet(scope: MutableMapping[str, Any]) -> bool:
     """Tell whether a request is a platform's own, of which nobody wants a trace."""
     return scope.get("path") in QUIET_PATHS
+
+
+def end_tracing() -> None:
+    """Send what has not been sent yet. It waits for the collector, so a thread should call it."""
+    _Tracing.shutdown()
 
 
 @contextmanager

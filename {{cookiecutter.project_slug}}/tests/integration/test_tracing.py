@@ -4,12 +4,15 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
+from fastapi.testclient import TestClient
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import TracerProvider
 
+from app.application import create_app
 from app.core import tracing
 from app.core.config import SettingsError
-from tests.conftest import KEY, StartApp
+from tests.conftest import KEY, MakeSettings, StartApp
+from tests.doubles import Doubles
 from tests.helpers import tone, wav
 
 PHONE, RESIDENT = "010-1234-5678", "900101-1234567"
@@ -46,7 +49,8 @@ def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
     started = Collector()
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", started.url)
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
-    monkeypatch.setattr(tracing._Tracing, "tracer", tracing._Tracing.tracer)
+    for name in ("tracer", "shutdown"):
+        monkeypatch.setattr(tracing._Tracing, name, getattr(tracing._Tracing, name))
     yield started
     started.server.shutdown()
 
@@ -92,6 +96,22 @@ def test_a_step_that_fails_is_marked(
     assert step.status.code == step.status.STATUS_CODE_ERROR
     assert "RuntimeError" in str(step)
     assert "my words" not in str(step)
+
+
+def test_what_is_left_is_sent_at_the_end(
+    make_settings: MakeSettings,
+    doubles: Doubles,
+    collector: Collector,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Given a service that sends its traces once an hour
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "3600000")
+    app = create_app(doubles.configuration(make_settings()), lambda: None)
+    # When it is stopped right after a request
+    with TestClient(app) as client:
+        client.get("/v1/models")
+    # Then the trace has got through
+    assert "GET /v1/models" in {span.name for span in collector.spans}
 
 
 def test_without_an_endpoint_nothing_is_traced(start_app: StartApp) -> None:
