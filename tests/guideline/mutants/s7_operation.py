@@ -32,6 +32,7 @@ RELEASE = "- name: Deploy as planned, test, and go back if it fails"
 STAGING_RELEASE = "- name: Deploy, test, and go back if it fails"
 CHECK = 'test: ["CMD", "python", "-m", "app.healthcheck", "/ready"]'
 KNOWN_USER = "    bind_user(request.scope, user or ANONYMOUS)\n"
+MASKER = "        Masker(secrets_of(settings, others)),\n"
 ON_STAGING = "          python3 -m deploy.secrets check staging\n"
 IMAGE_CHECK = (
     "HEALTHCHECK --interval=10s --timeout=3s --retries=3 --start-period=30m"
@@ -164,12 +165,12 @@ MUTANTS = (
         "no-masking",
         "S7.2",
         "nothing masks secrets in the logs",
-        swap("app/core/logger.py", "        Masker(secrets),\n", ""),
+        swap("app/core/logger.py", MASKER, ""),
         "one more processor stands before the masking",
         swap(
             "app/core/logger.py",
-            "        Masker(secrets),\n",
-            "        structlog.processors.StackInfoRenderer(),\n        Masker(secrets),\n",
+            MASKER,
+            f"        structlog.processors.StackInfoRenderer(),\n{MASKER}",
         ),
     ),
     Mutant(
