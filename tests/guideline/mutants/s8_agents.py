@@ -31,6 +31,7 @@ RULE_1 = "1. **No hardcoding.**"
 RULE_2 = "2. **Volume check.**"
 RULE_3 = "3. **Dry run.**"
 RELEASE_ENVIRONMENT = "environment:\n      name: production\n      url: ${{ vars.PUBLIC_URL }}\n"
+MONITORING_ASKS = "        _ask(target.environment)\n"
 PLAN_OPTION = ' --plan "$RUNNER_TEMP/plan.json"'
 
 SECOND_DEPLOYMENT = """\
@@ -367,6 +368,18 @@ MUTANTS = (
         ),
         "the release tool asks in other words",
         swap("deploy/release.py", "nType {word} to go on: ", "nRelease {word}? Type it: "),
+    ),
+    Mutant(
+        "tool-asks-for-releases-alone",
+        "S8.3",
+        "a command of the release tool asks nobody, another one does",
+        swap("deploy/release.py", MONITORING_ASKS, '        options.approved_by = "agent"\n'),
+        "a command of the release tool asks, and says who has approved",
+        swap(
+            "deploy/release.py",
+            MONITORING_ASKS,
+            '        print(f"{_ask(target.environment)} has approved it.")\n',
+        ),
     ),
     Mutant(
         "no-rule",

@@ -32,6 +32,7 @@ TEXT_TOKEN = re.compile(
 MASKING = re.compile(r"(?i)mask|redact|scrub|censor|sanitiz|hide|obfuscat")
 # Calls that wait for a person.
 ASKING = {"input", "getpass", "confirm", "prompt"}
+OPTIONS = {"options", "args", "arguments", "opts", "namespace"}
 WHOLE_ENVIRONMENT = "environ"
 Function = tuple[str, str]  # module and name
 
@@ -254,7 +255,10 @@ def _masks(node: ast.AST, lists: dict[str, ast.expr], depth: int) -> bool:
 
 
 def asks(programs: dict[str, ast.Module], name: str) -> bool:
-    """Tell whether a function that knows a name waits for what a person types.
+    """Tell whether what a person types is waited for, where a name is read.
+
+    That is in each function that reads it from the options of a command line; where none does, in
+    any that knows it.
 
     Args:
         programs: by their modules' names, those that call each other.
@@ -262,6 +266,7 @@ def asks(programs: dict[str, ast.Module], name: str) -> bool:
     """
     called: dict[Function, set[Function]] = {}
     knowing: set[Function] = set()
+    reading: set[Function] = set()
     for module, tree in programs.items():
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom):
@@ -275,10 +280,24 @@ def asks(programs: dict[str, ast.Module], name: str) -> bool:
                 called[module, node.name] = {_called(one, module) for one in calls}
                 if any(_name(one) == name for one in inside if not isinstance(one, ast.Constant)):
                     knowing.add((module, node.name))
+                if any(_is_option(one, node.args, name) for one in inside):
+                    reading.add((module, node.name))
     asking = {one for names in called.values() for one in names if one[1] in ASKING}
     while more := {one for one, names in called.items() if names & asking} - asking:
         asking |= more
-    return bool(knowing & asking)
+    return reading <= asking if reading else bool(knowing & asking)
+
+
+def _is_option(node: ast.AST, parameters: ast.arguments, name: str) -> bool:
+    """Tell whether an expression is of this name among the options that a function is given."""
+    if not isinstance(node, ast.Attribute) or node.attr != name:
+        return False
+    given = {
+        one.arg
+        for one in parameters.args
+        if one.arg in OPTIONS or (one.annotation and "Namespace" in ast.unparse(one.annotation))
+    }
+    return _name(node.value) in given
 
 
 def _called(function: ast.expr, module: str) -> Function:
