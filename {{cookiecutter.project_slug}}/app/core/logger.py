@@ -41,7 +41,6 @@ def configure_logging(settings: Settings, others: Iterable[SettingsSource] = ())
         settings: say the form; their keys are masked.
         others: further settings with secrets to mask, those of the engines.
     """
-    secrets = secrets_of(settings, others)
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -49,7 +48,7 @@ def configure_logging(settings: Settings, others: Iterable[SettingsSource] = ())
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
         drop_colours,
-        Masker(secrets),
+        Masker(secrets_of(settings, others)),
     ]
     as_json = settings.log_format == "json"
     renderer: Processor = (
