@@ -13,8 +13,9 @@ from deploy.stack import PROXY, SERVICE
 
 VERSION_LABEL = "io.kodex.version"
 DIGEST_LABEL = "io.kodex.digest"
-# States of a task that ended without having been asked to.
-ENDED = {"failed", "rejected", "complete"}
+# States of a task that ended without having been asked to. One that has failed says more of why
+# than one that the swarm has ended, and a release that goes back leaves both.
+ENDED = ({"failed", "rejected"}, {"complete"})
 # What the engine fills into a service's specification by itself: 10 s, in nanoseconds.
 DEFAULTS = {"StopGracePeriod": 10_000_000_000}
 Object = dict[str, Any]
@@ -137,10 +138,9 @@ def why_failed(state: ServiceState, since: set[str]) -> str:
         state: the service and its tasks.
         since: ids of tasks that are older than the release.
     """
-    for task in reversed(state.tasks):
+    new = [task for task in reversed(state.tasks) if task["ID"] not in since]
+    for task in (task for kind in ENDED for task in new if task["Status"]["State"] in kind):
         status = task["Status"]
-        if task["ID"] in since or status["State"] not in ENDED:
-            continue
         reason = str(status.get("Err") or status["State"])
         if status["State"] == "complete":  # with exit status 0, after SIGTERM
             reason = "a replica ended, or its health check failed and the swarm ended it"
