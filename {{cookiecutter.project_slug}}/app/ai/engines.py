@@ -1,8 +1,9 @@
 """The service's engines: found by name, loaded in the background, each behind its queue.
 
 An engine is one file in ``app/ai/<task>``. It has ``EngineSettings`` (its own settings) and
-``load(settings, own)``, which returns one engine for each worker. To add an engine, add a file
-and name it in the settings.
+``load(settings, own)``, which returns one engine for each worker; ``DEVICE``, where it runs on
+something else than the service's own device. To add an engine, add a file and name it in the
+settings.
 """
 
 import asyncio
